@@ -1,0 +1,1 @@
+//! Marathon: the JSON of ten generations to the model, and following one as an explicit state machine.

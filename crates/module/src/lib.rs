@@ -1,0 +1,1 @@
+//! What a module author uses: the trait, its context and its outcomes.

@@ -1,0 +1,1 @@
+//! Journal, lanes, module runs, inventory and sync.

@@ -1,0 +1,1 @@
+//! A simulated Marathon on real sockets, deterministic by seed.

@@ -1,0 +1,1 @@
+//! Where presets, inventories and the journal live: the trait, the memory store and the contract suite.

@@ -1,0 +1,1 @@
+//! JSON API, live events, metrics and health endpoints.
