@@ -17,6 +17,7 @@ mod event;
 mod ids;
 mod observation;
 mod pod;
+mod preset;
 mod snapshot;
 mod status;
 mod task;
@@ -34,6 +35,7 @@ pub use observation::{
     AppListing, ClusterEvent, DeploymentPhase, InstanceCondition, Listing, Observation, StatusUpdate, Warning,
 };
 pub use pod::{Pod, PodContainer, PodEndpoint, PodInstance};
+pub use preset::{InventoryItem, Preset};
 pub use snapshot::{
     AppEntry, Change, Endpoint, Freshness, Rule, Snapshot, SourceState, TaskEntry, Transport, Verdict,
     VerdictKind,
