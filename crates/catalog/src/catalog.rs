@@ -1,0 +1,215 @@
+//! The fold itself: observations in, effects out, snapshots on demand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mconn_model::{AppEntry, AppId, Freshness, Observation, Snapshot, SourceId};
+
+use crate::effects::{Effects, Fetch, Notice};
+use crate::refetch::Want;
+use crate::settings::Settings;
+use crate::source::{Source, Step};
+
+/// Builds with debug assertions check published snapshots up to this many apps; beyond, it would take milliseconds.
+const CHECKED_MAX: usize = 500;
+
+/// The one in-memory truth. Synchronous and deterministic: time since the process started and randomness are given.
+///
+/// # Numbering of events
+/// `requested_at_event` of an answer is compared with the number of [`Observation::Event`]s that the catalog has folded
+/// for that source since it was made. Whoever sends answers must count every event that it passes on, over all streams,
+/// and must pass on events and answers through one channel, in order.
+#[derive(Debug)]
+pub struct Catalog {
+    settings: Settings,
+    sources: BTreeMap<SourceId, Source>,
+    published: Arc<Snapshot>,
+    published_at: Option<Duration>,
+    /// Since when the published snapshot is old.
+    dirty_since: Option<Duration>,
+}
+
+impl Catalog {
+    /// An empty catalog that waits for these sources. It is complete when each was read once.
+    #[must_use]
+    pub fn new(settings: Settings, sources: impl IntoIterator<Item = SourceId>) -> Self {
+        let sources: BTreeMap<_, _> =
+            sources.into_iter().map(|id| (id.clone(), Source::new(id, &settings))).collect();
+        let mut catalog =
+            Self { settings, sources, published: Arc::default(), published_at: None, dirty_since: None };
+        catalog.published = Arc::new(catalog.build(0));
+        catalog
+    }
+
+    /// Folds one observation. `now` is the time since the process started and never goes back.
+    pub fn apply(
+        &mut self,
+        source: &SourceId,
+        observation: Observation,
+        now: Duration,
+        rng: &mut fastrand::Rng,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let settings = &self.settings;
+        let at = self.sources.entry(source.clone()).or_insert_with(|| Source::new(source.clone(), settings));
+        at.fold(observation, &mut Step { now, settings, rng, effects: &mut effects });
+        at.poll(now, settings, &mut effects);
+        self.conclude(now, &mut effects);
+        effects
+    }
+
+    /// Does what has become due. To be called at [`Catalog::next_tick`].
+    pub fn tick(&mut self, now: Duration) -> Effects {
+        let mut effects = Effects::default();
+        for source in self.sources.values_mut() {
+            source.poll(now, &self.settings, &mut effects);
+        }
+        self.conclude(now, &mut effects);
+        effects
+    }
+
+    /// When [`Catalog::tick`] has something to do.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Duration> {
+        self.sources
+            .values()
+            .flat_map(|source| [source.refetch.next(), source.suspects.next()])
+            .flatten()
+            .min()
+    }
+
+    /// Takes back a request that could not be handed on; it becomes due again after the coalescing delay.
+    pub fn refused(&mut self, fetch: &Fetch, now: Duration) {
+        if let Some(source) = self.sources.get_mut(fetch.source()) {
+            let want = match fetch {
+                Fetch::App(_, app) => Want::App(app.clone()),
+                Fetch::Listing(_) => Want::Listing,
+            };
+            source.refetch.refused(&want, now + self.settings.coalesce);
+        }
+    }
+
+    /// When a snapshot must be published at the latest; `None` if the published one is current.
+    #[must_use]
+    pub fn publish_by(&self) -> Option<Duration> {
+        let since = self.dirty_since?;
+        Some(self.published_at.map_or(since, |last| since.max(last + self.settings.publish_every)))
+    }
+
+    /// Publishes what changed. The same `Arc` as before if nothing did.
+    pub fn publish(&mut self, now: Duration) -> Arc<Snapshot> {
+        if self.dirty_since.take().is_some() {
+            self.published_at = Some(now);
+            self.published = Arc::new(self.build(self.published.version + 1));
+            debug_assert!(
+                self.published.apps.len() > CHECKED_MAX
+                    || crate::invariants::check(&self.published) == Ok(()),
+                "{:?}",
+                crate::invariants::check(&self.published)
+            );
+        }
+        self.published.clone()
+    }
+
+    /// The snapshot that was published last.
+    #[must_use]
+    pub fn published(&self) -> Arc<Snapshot> {
+        self.published.clone()
+    }
+
+    /// Apps and pods of a source that wait to be asked for, for metrics.
+    #[must_use]
+    pub fn dirty_apps(&self, source: &SourceId) -> usize {
+        self.sources.get(source).map_or(0, |source| source.refetch.dirty_len())
+    }
+
+    fn conclude(&mut self, now: Duration, effects: &mut Effects) {
+        let mut changed = false;
+        for source in self.sources.values_mut() {
+            changed |= std::mem::take(&mut source.changed);
+        }
+        if changed {
+            self.dirty_since.get_or_insert(now);
+        }
+        effects.publish_by = self.publish_by();
+    }
+
+    /// Sources and apps come in order, so the map is built in one pass of reference counts.
+    fn build(&self, version: u64) -> Snapshot {
+        let apps: BTreeMap<(SourceId, AppId), Arc<AppEntry>> = self
+            .sources
+            .values()
+            .flat_map(|source| {
+                source.apps.iter().map(|(id, work)| ((source.id.clone(), id.clone()), work.entry.clone()))
+            })
+            .collect();
+        let digest = self.sources.values().fold(0u64, |sum, source| sum.wrapping_add(source.digest));
+        let sources = self.sources.iter().map(|(id, source)| (id.clone(), source.state.clone())).collect();
+        Snapshot { version, digest, apps, sources }
+    }
+}
+
+impl Source {
+    fn fold(&mut self, observation: Observation, step: &mut Step<'_>) {
+        match observation {
+            Observation::Attached => {
+                // Differences count only from the listing that follows.
+                self.attached = true;
+                self.trusted = false;
+                self.refetch.resume(step.now);
+            }
+            Observation::Listing { listing, requested_at_event } => {
+                self.fold_listing(*listing, requested_at_event, step);
+            }
+            Observation::App { id, listing, requested_at_event } => {
+                self.fold_app(&id, listing.map(|listing| *listing), requested_at_event, step);
+            }
+            Observation::RequestFailed { id, reason } => {
+                self.refetch.failed(id.as_ref(), step.now, step.rng.f64(), step.settings);
+                self.state.last_error = Some(reason.as_str().into());
+                self.changed = true;
+                step.effects.notices.push(Notice::RequestFailed { source: self.id.clone(), app: id, reason });
+            }
+            Observation::Event(event) => self.fold_event(event, step),
+            Observation::Lost { reason } => {
+                self.attached = false;
+                self.trusted = false;
+                self.suspects.drop_all();
+                self.refetch.pause();
+                if self.state.freshness == Freshness::Fresh {
+                    self.state.freshness = Freshness::Stale;
+                }
+                self.state.last_error = Some(reason.as_str().into());
+                self.changed = true;
+                step.effects.notices.push(Notice::SourceLost { source: self.id.clone(), reason });
+            }
+            Observation::LeaderChanged { leader } => {
+                self.trusted = false;
+                self.suspects.drop_all();
+                if self.state.leader.as_deref() == Some(leader.as_str()) {
+                    return;
+                }
+                let leader: Arc<str> = leader.into();
+                self.state.leader = Some(leader.clone());
+                self.changed = true;
+                step.effects.notices.push(Notice::LeaderChanged { source: self.id.clone(), leader });
+            }
+        }
+    }
+
+    /// Asks for what is due, and counts what nobody explained.
+    fn poll(&mut self, now: Duration, settings: &Settings, effects: &mut Effects) {
+        for (app, count) in self.suspects.due(now) {
+            self.state.differences += count;
+            self.changed = true;
+            effects.differences += count;
+            effects.notices.push(Notice::EventsMissed { source: self.id.clone(), app, count });
+        }
+        let source = || self.id.clone();
+        effects.fetches.extend(self.refetch.due(now, settings).into_iter().map(|want| match want {
+            Want::App(app) => Fetch::App(source(), app),
+            Want::Listing => Fetch::Listing(source()),
+        }));
+    }
+}

@@ -1,0 +1,141 @@
+//! What the fold asks of the world. Closed enums, so that the shell handles every case.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mconn_model::{AppId, SourceId, TaskEvent};
+
+/// A request that the catalog wants a source's follower to make.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fetch {
+    /// One app with its tasks. Never asked for a pod.
+    App(SourceId, AppId),
+    /// Everything.
+    Listing(SourceId),
+}
+
+impl Fetch {
+    /// Whose follower has to make it.
+    #[must_use]
+    pub fn source(&self) -> &SourceId {
+        match self {
+            Self::App(source, _) | Self::Listing(source) => source,
+        }
+    }
+}
+
+/// Something that people should be able to read in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The first complete listing of a source was folded.
+    SourceComplete {
+        /// The source.
+        source: SourceId,
+        /// Apps and pods in it.
+        apps: usize,
+    },
+    /// A source went away; its last state is served.
+    SourceLost {
+        /// The source.
+        source: SourceId,
+        /// What happened.
+        reason: String,
+    },
+    /// A source that was away was read completely again.
+    SourceBack {
+        /// The source.
+        source: SourceId,
+    },
+    /// A request failed.
+    RequestFailed {
+        /// The source.
+        source: SourceId,
+        /// The app, or `None` for the listing.
+        app: Option<AppId>,
+        /// What went wrong.
+        reason: String,
+    },
+    /// Another leader speaks for the source. Sync starts from this.
+    LeaderChanged {
+        /// The source.
+        source: SourceId,
+        /// The leader as it calls itself.
+        leader: Arc<str>,
+    },
+    /// A comparison found differences that no event announced.
+    EventsMissed {
+        /// The source.
+        source: SourceId,
+        /// The app or pod.
+        app: AppId,
+        /// How many differences.
+        count: u64,
+    },
+    /// A listing lacks so many apps that a second one is asked for before it is believed.
+    ShrinkHeld {
+        /// The source.
+        source: SourceId,
+        /// Apps known.
+        known: usize,
+        /// Apps that the listing lacks.
+        absent: usize,
+    },
+    /// Parts of a listing could not be read and were left out.
+    ListingIncomplete {
+        /// The source.
+        source: SourceId,
+        /// How many parts.
+        parts: usize,
+        /// The first of them.
+        first: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SourceComplete { source, apps } => {
+                write!(f, "{source}: read completely, {apps} apps and pods")
+            }
+            Self::SourceLost { source, reason } => {
+                write!(f, "{source}: lost ({reason}), its last state stays")
+            }
+            Self::SourceBack { source } => write!(f, "{source}: back and read completely"),
+            Self::RequestFailed { source, app: Some(app), reason } => {
+                write!(f, "{source}: fetching {app} failed: {reason}")
+            }
+            Self::RequestFailed { source, app: None, reason } => {
+                write!(f, "{source}: fetching the listing failed: {reason}")
+            }
+            Self::LeaderChanged { source, leader } => write!(f, "{source}: the leader is now {leader}"),
+            Self::EventsMissed { source, app, count } => {
+                write!(f, "{source}: {count} differences of {app} that no event announced")
+            }
+            Self::ShrinkHeld { source, known, absent } => {
+                write!(
+                    f,
+                    "{source}: a listing lacks {absent} of {known} apps; asking again before believing it"
+                )
+            }
+            Self::ListingIncomplete { source, parts, first } => {
+                write!(f, "{source}: {parts} parts of the listing could not be read, the first: {first}")
+            }
+        }
+    }
+}
+
+/// Everything that one step of the fold asks for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Effects {
+    /// Requests to make. One that cannot be handed on goes back through [`crate::Catalog::refused`].
+    pub fetches: Vec<Fetch>,
+    /// When a new snapshot must be published at the latest, on the clock of `now`; `None` if nothing changed.
+    pub publish_by: Option<Duration>,
+    /// Task events for the queue, in order, none merged.
+    pub task_events: Vec<TaskEvent>,
+    /// For the log.
+    pub notices: Vec<Notice>,
+    /// Differences that were counted in this step.
+    pub differences: u64,
+}

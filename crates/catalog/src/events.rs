@@ -1,0 +1,335 @@
+//! Folding one event (spec/marathon.md section 6.6): what it says for certain is applied at once, and the rest is asked
+//! for. Nothing here looks at more than one app, save a group's first few.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use mconn_model::{
+    App, AppId, AppTask, ClusterEvent, DeploymentPhase, InstanceCondition, InstanceId, IpAddress,
+    StatusUpdate, TaskId, TaskStatus,
+};
+
+use crate::memory::Grave;
+use crate::source::{AWAITED_MAX, Definition, STIRRED_MAX, Source, Step};
+
+impl Source {
+    /// Folds one event of this source.
+    pub(crate) fn fold_event(&mut self, event: ClusterEvent, step: &mut Step<'_>) {
+        self.state.events += 1;
+        match event {
+            ClusterEvent::Status(update) => self.fold_status(update, step),
+            ClusterEvent::InstanceChanged { instance, app, condition, version: _ } => {
+                self.fold_instance(&app, &instance, &condition, step);
+            }
+            ClusterEvent::HealthChanged { app, instance, task, healthy } => {
+                self.fold_health(&app, instance.as_ref(), task.as_ref(), healthy, step);
+            }
+            ClusterEvent::UnhealthyKill { app, task, instance } => {
+                self.suspects.explain(&app);
+                self.doom(&app, instance.as_ref(), task.as_ref(), step);
+                self.mark_known(&app, step);
+            }
+            ClusterEvent::AppDefinition { app } => self.fold_definition(*app, step),
+            ClusterEvent::PodChanged { pod } => {
+                let due = step.now + step.settings.coalesce;
+                match pod {
+                    Some(pod) => {
+                        self.suspects.explain(&pod);
+                        self.refetch.mark(&pod, true, self.state.events, due);
+                    }
+                    None => self.refetch.want_listing(self.state.events, due),
+                }
+            }
+            ClusterEvent::GroupChanged { group } => self.fold_group(&group, step),
+            ClusterEvent::Deployment { id: _, phase, affected } => {
+                self.fold_deployment(phase, &affected, step);
+            }
+            ClusterEvent::AppTerminated { app } => self.fold_terminated(&app, step),
+            ClusterEvent::UnknownTerminated { app, task, instance } => {
+                self.suspects.explain(&app);
+                for task in self.tasks_of(&app, instance.as_ref(), task.as_ref()) {
+                    self.bury_task(&task, true, step.now);
+                    self.remove_task(&app, &task);
+                }
+                self.mark_known(&app, step);
+            }
+            ClusterEvent::SchedulerRegistered | ClusterEvent::SchedulerDisconnected => {
+                self.trusted = false;
+                let (first, last) = step.settings.reconcile;
+                let delay = first + last.saturating_sub(first).mul_f64(step.rng.f64());
+                self.refetch.want_reconcile(step.now + delay);
+            }
+            ClusterEvent::Ignored { event_type: _ } => {}
+        }
+    }
+
+    /// An app that we do not know is not worth a request for a sign of its end (trap 12).
+    fn mark_known(&mut self, app: &AppId, step: &Step<'_>) {
+        if self.apps.contains_key(app) {
+            self.mark(app, None, step);
+        }
+    }
+
+    fn fold_status(&mut self, update: StatusUpdate, step: &mut Step<'_>) {
+        let StatusUpdate { event, agent, addresses, version, message: _ } = update;
+        step.effects.task_events.push(event.clone());
+        let (app, id, status) = (event.app, event.task, event.status);
+        self.suspects.explain(&app);
+        if status.is_terminal() {
+            self.bury_task(&id, status != TaskStatus::Lost, step.now);
+            self.remove_task(&app, &id);
+            return self.mark_known(&app, step);
+        }
+        if let Some(grave) = self.dead_tasks.get(&id, step.now) {
+            if grave.certain {
+                return self.mark_known(&app, step);
+            }
+            self.dead_tasks.dig(&id);
+        }
+        let known = self.task(&app, &id).map(|entry| entry.task.clone());
+        let leaving = matches!(status, TaskStatus::Killing | TaskStatus::Unreachable | TaskStatus::Unknown);
+        let mut task = match known {
+            // A late or repeated event must not bring a task back from its way out.
+            Some(task) if goes_back(&task.status, &status) => return self.mark_known(&app, step),
+            Some(task) => task,
+            None if leaving => return self.mark_known(&app, step),
+            None => bare_task(&app, &id),
+        };
+        task.status = status;
+        task.host = event.host.or(task.host);
+        task.agent = agent.or(task.agent);
+        task.version = version.or(task.version);
+        if !event.ports.is_empty() {
+            task.ports = event.ports;
+        }
+        // The first TASK_RUNNING often has none and a second one brings them (trap 29).
+        if !addresses.is_empty() {
+            task.addresses = addresses.into_iter().map(IpAddress).collect();
+        }
+        self.memory.entry(id.clone()).or_default().event = self.state.events;
+        self.dead_apps.dig(&app);
+        self.put_task(&app, task, step.now);
+        self.mark(&app, Some(&id), step);
+    }
+
+    fn fold_instance(
+        &mut self,
+        app: &AppId,
+        instance: &InstanceId,
+        condition: &InstanceCondition,
+        step: &Step<'_>,
+    ) {
+        self.suspects.explain(app);
+        let tasks = self.tasks_of(app, Some(instance), None);
+        let shown =
+            |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
+        if !tasks.is_empty() && tasks.iter().all(shown) {
+            // The same condition once more: the goal changed (1.8 and later), or the status event came first.
+            return;
+        }
+        let gone = matches!(
+            condition,
+            InstanceCondition::Finished
+                | InstanceCondition::Failed
+                | InstanceCondition::Killed
+                | InstanceCondition::Error
+                | InstanceCondition::Gone
+                | InstanceCondition::Dropped
+        );
+        match condition {
+            InstanceCondition::Killing => self.doom(app, Some(instance), None, step),
+            // The status event came first and removed it.
+            _ if gone && tasks.is_empty() => return,
+            _ => {}
+        }
+        if gone { self.mark_known(app, step) } else { self.mark(app, None, step) }
+    }
+
+    fn fold_health(
+        &mut self,
+        app: &AppId,
+        instance: Option<&InstanceId>,
+        task: Option<&TaskId>,
+        healthy: Option<bool>,
+        step: &Step<'_>,
+    ) {
+        self.suspects.explain(app);
+        // One of several checks may have flipped: bad news is true for the task as a whole, good news is not.
+        let several = self.definition(app).app.is_some_and(|app| app.health_checks.len() > 1);
+        for id in self.tasks_of(app, instance, task) {
+            let memory = self.memory.entry(id.clone()).or_default();
+            match healthy {
+                Some(true) if several => continue,
+                Some(healthy) => memory.told = Some((healthy, self.state.events)),
+                None => memory.told = None,
+            }
+            self.rejudge(app, &id, step.now);
+        }
+        self.mark_known(app, step);
+    }
+
+    /// Drains tasks whose kill was announced.
+    fn doom(&mut self, app: &AppId, instance: Option<&InstanceId>, task: Option<&TaskId>, step: &Step<'_>) {
+        for id in self.tasks_of(app, instance, task) {
+            self.memory.entry(id.clone()).or_default().doomed_until =
+                Some(step.now + step.settings.doomed_for);
+            self.rejudge(app, &id, step.now);
+        }
+    }
+
+    fn fold_definition(&mut self, mut app: App, step: &Step<'_>) {
+        let id = app.id.clone();
+        self.suspects.explain(&id);
+        self.dead_apps.dig(&id);
+        // The event carries the definition alone; what runs is asked for.
+        if app.deployments.is_empty()
+            && let Some(known) = self.definition(&id).app
+        {
+            app.deployments.clone_from(&known.deployments);
+        }
+        self.put_definition(&id, Definition { app: Some(Arc::new(app)), pod: None }, step);
+        if let Some(work) = self.apps.get_mut(&id) {
+            work.defined = self.state.events;
+        }
+        self.mark(&id, None, step);
+    }
+
+    fn fold_group(&mut self, group: &Arc<str>, step: &Step<'_>) {
+        self.suspects.explain_group(group);
+        if self.stirred.len() >= STIRRED_MAX {
+            self.stirred.clear();
+            self.stirred.push(("/".into(), self.state.events));
+        } else {
+            self.stirred.push((group.clone(), self.state.events));
+        }
+        let below = format!("{}/", group.trim_end_matches('/'));
+        let from = (Bound::Included(below.as_str()), Bound::Unbounded);
+        let few = step.settings.singles_max;
+        let known: Vec<(AppId, bool)> = self
+            .apps
+            .range::<str, _>(from)
+            .take_while(|(id, _)| id.as_str().starts_with(&below))
+            .take(few + 1)
+            .map(|(id, work)| (id.clone(), work.entry.app.is_some()))
+            .collect();
+        let awaited =
+            self.awaited.range::<str, _>(from).next().is_some_and(|id| id.as_str().starts_with(&below));
+        // What is new below the group can be seen in a listing alone.
+        if awaited || known.is_empty() || known.len() > few || known.iter().any(|(_, app)| !app) {
+            self.refetch.want_listing(self.state.events, step.now + step.settings.coalesce);
+        } else {
+            for (id, _) in &known {
+                self.mark(id, None, step);
+            }
+        }
+    }
+
+    fn fold_deployment(&mut self, phase: DeploymentPhase, affected: &[AppId], step: &Step<'_>) {
+        let over = matches!(phase, DeploymentPhase::Succeeded | DeploymentPhase::Failed);
+        for app in affected {
+            self.suspects.explain(app);
+            if over {
+                self.awaited.remove(app);
+            }
+            if self.apps.contains_key(app) {
+                self.mark(app, None, step);
+                continue;
+            }
+            // Its definition may become visible only later (trap 9); the group's event then asks again.
+            if !over && self.awaited.len() < AWAITED_MAX {
+                self.awaited.insert(app.clone());
+            }
+            if self.dead_apps.get(app, step.now).is_none() {
+                self.mark(app, None, step);
+            }
+        }
+    }
+
+    fn fold_terminated(&mut self, app: &AppId, step: &Step<'_>) {
+        self.suspects.explain(app);
+        self.awaited.remove(app);
+        self.refetch.forget(app);
+        if let Some(entry) = self.remove_app(app) {
+            for task in &entry.tasks {
+                self.bury_task(&task.task.id, true, step.now);
+            }
+        }
+        self.dead_apps.bury(app, Grave { event: self.state.events, at: step.now, certain: true });
+    }
+
+    /// The known tasks of an app that an event means.
+    fn tasks_of(&self, app: &AppId, instance: Option<&InstanceId>, task: Option<&TaskId>) -> Vec<TaskId> {
+        if let Some(task) = task
+            && self.task(app, task).is_some()
+        {
+            return vec![task.clone()];
+        }
+        let (Some(instance), Some(work)) = (instance, self.apps.get(app)) else { return Vec::new() };
+        let all = work.entry.tasks.iter().filter(|entry| belongs(&entry.task, instance));
+        all.map(|entry| entry.task.id.clone()).collect()
+    }
+}
+
+/// Whether a task is of an instance. Tasks known from events alone do not name theirs, so the ids are compared:
+/// `web.instance-<uuid>._app.1`, `web.instance-<uuid>.container`, and `web.<uuid>` of `web.marathon-<uuid>`
+/// (spec/marathon.md section 4).
+fn belongs(task: &AppTask, instance: &InstanceId) -> bool {
+    if let Some(named) = &task.instance {
+        return named == instance;
+    }
+    let (task, instance) = (task.id.as_str(), instance.as_str());
+    if let Some(rest) = task.strip_prefix(instance) {
+        return rest.is_empty() || rest.starts_with('.');
+    }
+    let Some((app, uuid)) = instance.rsplit_once(".marathon-") else { return false };
+    let of_app = task.strip_prefix(app).and_then(|rest| rest.strip_prefix('.'));
+    of_app
+        .and_then(|rest| rest.strip_prefix(uuid))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn bare_task(app: &AppId, id: &TaskId) -> AppTask {
+    AppTask {
+        id: id.clone(),
+        app: app.clone(),
+        instance: None,
+        host: None,
+        agent: None,
+        status: TaskStatus::Staging,
+        ports: Vec::new(),
+        service_ports: Vec::new(),
+        addresses: Vec::new(),
+        staged_at: None,
+        started_at: None,
+        version: None,
+        health: Vec::new(),
+    }
+}
+
+/// Steps of a task's life that only go forward. Unreachable tasks come back (trap 26), so that state has no step.
+fn step_of(status: &TaskStatus) -> Option<u8> {
+    match status {
+        TaskStatus::Staging => Some(0),
+        TaskStatus::Starting => Some(1),
+        TaskStatus::Running => Some(2),
+        TaskStatus::Killing => Some(3),
+        TaskStatus::Lost => None,
+        other if other.is_terminal() => Some(4),
+        _ => None,
+    }
+}
+
+fn goes_back(from: &TaskStatus, to: &TaskStatus) -> bool {
+    matches!((step_of(from), step_of(to)), (Some(from), Some(to)) if to < from)
+}
+
+fn shows(status: &TaskStatus, condition: &InstanceCondition) -> bool {
+    matches!(
+        (status, condition),
+        (TaskStatus::Staging, InstanceCondition::Staging)
+            | (TaskStatus::Starting, InstanceCondition::Starting)
+            | (TaskStatus::Running, InstanceCondition::Running)
+            | (TaskStatus::Killing, InstanceCondition::Killing)
+            | (TaskStatus::Unreachable, InstanceCondition::Unreachable)
+    )
+}

@@ -1,0 +1,327 @@
+//! Folding answers: a whole listing, or one app. An answer is a full comparison of what it covers, but only against what
+//! was known when it was requested: later events know better, and their apps stay dirty.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use mconn_model::{
+    AppId, AppListing, AppTask, Freshness, IpAddress, Listing, Pod, PodContainer, PodInstance, TaskId,
+    Warning,
+};
+
+use crate::effects::Notice;
+use crate::endpoints::PodPlace;
+use crate::memory::Grave;
+use crate::source::{Definition, Source, Step};
+use crate::suspects;
+
+/// One app or pod as an answer has it, both brought to one form.
+struct Answer {
+    id: AppId,
+    definition: Definition,
+    tasks: BTreeMap<TaskId, (AppTask, Option<Arc<PodPlace>>)>,
+}
+
+impl Source {
+    /// Folds everything the source knows, as of the event number `requested`.
+    pub(crate) fn fold_listing(&mut self, listing: Listing, requested: u64, step: &mut Step<'_>) {
+        let requested = requested.min(self.state.events);
+        let Listing { apps, pods, warnings } = listing;
+        self.note_warnings(&warnings, step);
+        let mut seen: BTreeSet<AppId> = apps.iter().map(|listed| listed.app.id.clone()).collect();
+        seen.extend(pods.iter().map(|pod| pod.id.clone()));
+        let mut answers: Vec<Answer> = apps.into_iter().map(of_app).collect();
+        answers.extend(pods.into_iter().map(of_pod));
+        let absent = self.absent(&seen, requested);
+        let held = self.holds_shrink(absent.len(), step);
+        let verify = warnings.iter().any(hides_an_app);
+
+        let mut kept_for_doubt = Vec::new();
+        // What is dirty is expected to differ, and is clean in a moment.
+        let expected = self.refetch.dirty_apps();
+        self.refetch.answered_listing(requested, step.now + step.settings.coalesce);
+        for answer in answers {
+            self.fold_answer(answer, requested, Some(&expected), step);
+        }
+        if !held {
+            for id in absent {
+                let single = self.apps.get(&id).is_some_and(|work| work.entry.app.is_some());
+                if verify && single && kept_for_doubt.len() < step.settings.singles_max {
+                    kept_for_doubt.push(id);
+                    continue;
+                }
+                self.remove_absent(&id, &expected, step);
+            }
+        }
+        for id in kept_for_doubt {
+            self.mark(&id, None, step);
+        }
+        self.stirred.retain(|(_, event)| *event > requested);
+        self.awaited.retain(|id| !seen.contains(id));
+        self.compared(step);
+    }
+
+    /// Folds the answer about one app.
+    pub(crate) fn fold_app(
+        &mut self,
+        id: &AppId,
+        listing: Option<AppListing>,
+        requested: u64,
+        step: &mut Step<'_>,
+    ) {
+        let requested = requested.min(self.state.events);
+        self.refetch.answered_app(id, requested, step.now + step.settings.coalesce);
+        self.state.last_error = None;
+        if let Some(listing) = listing {
+            return self.fold_answer(of_app(listing), requested, None, step);
+        }
+        let Some(work) = self.apps.get(id) else { return };
+        // Pods are not known under /v2/apps (trap 30), and what a later event told of is not gone.
+        let is_pod = work.entry.pod.is_some();
+        if is_pod || work.listed > requested || self.is_newer(id, requested) {
+            return;
+        }
+        self.remove_app(id);
+        self.dead_apps.bury(id, Grave { event: requested, at: step.now, certain: false });
+    }
+
+    /// Whether an event after `requested` told of the app or of one of its tasks.
+    fn is_newer(&self, id: &AppId, requested: u64) -> bool {
+        let Some(work) = self.apps.get(id) else { return false };
+        let told = |task: &TaskId| self.memory.get(task).is_some_and(|memory| memory.event > requested);
+        work.defined > requested || work.entry.tasks.iter().any(|entry| told(&entry.task.id))
+    }
+
+    /// What a listing lacks and no later event or answer vouches for.
+    fn absent(&self, seen: &BTreeSet<AppId>, requested: u64) -> Vec<AppId> {
+        let unseen = self.apps.iter().filter(|(id, _)| !seen.contains(*id));
+        let gone = unseen.filter(|(id, work)| work.listed <= requested && !self.is_newer(id, requested));
+        gone.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// A listing that lacks most of what is known is believed at the second time (trap 21).
+    fn holds_shrink(&mut self, absent: usize, step: &mut Step<'_>) -> bool {
+        let known = self.apps.len();
+        if absent <= step.settings.shrink_apps || absent * 2 <= known {
+            self.shrink_held = None;
+            return false;
+        }
+        match self.shrink_held {
+            Some(until) if until <= step.now => {
+                self.shrink_held = None;
+                false
+            }
+            Some(_) => true,
+            None => {
+                let until = step.now + step.settings.shrink_hold;
+                self.shrink_held = Some(until);
+                self.refetch.want_reconcile(until);
+                let source = self.id.clone();
+                step.effects.notices.push(Notice::ShrinkHeld { source, known, absent });
+                true
+            }
+        }
+    }
+
+    fn remove_absent(&mut self, id: &AppId, expected: &BTreeSet<AppId>, step: &Step<'_>) {
+        let count = self.apps.get(id).map_or(0, |work| {
+            let tasks = work.entry.tasks.iter().filter(|t| t.task.status == mconn_model::TaskStatus::Running);
+            1 + tasks.count() as u64
+        });
+        self.suspect(id, count, expected, step);
+        self.remove_app(id);
+    }
+
+    /// Remembers differences that no event announced, if events would have reached us.
+    fn suspect(&mut self, id: &AppId, count: u64, expected: &BTreeSet<AppId>, step: &Step<'_>) {
+        let stirred = |(group, _): &(Arc<str>, u64)| id.is_below(group) || id.as_str() == &**group;
+        if self.trusted && !expected.contains(id) && !self.stirred.iter().any(stirred) {
+            self.suspects.add(id, count, step.now + step.settings.explain_within);
+        }
+    }
+
+    /// Folds what an answer says of one app. `expected` are the apps that may differ from a full listing; `None` for an
+    /// answer that is no comparison.
+    fn fold_answer(
+        &mut self,
+        answer: Answer,
+        requested: u64,
+        expected: Option<&BTreeSet<AppId>>,
+        step: &mut Step<'_>,
+    ) {
+        let Answer { id, definition, tasks } = answer;
+        if self.dead_apps.get(&id, step.now).is_some_and(|grave| grave.event > requested) {
+            // Older than its end. It may have been created anew since: ask.
+            return self.mark(&id, None, step);
+        }
+        if self.apps.get(&id).is_some_and(|work| work.listed > requested) {
+            return;
+        }
+        let before = self.apps.get(&id).map(|work| work.entry.clone()).filter(|_| expected.is_some());
+        self.dead_apps.dig(&id);
+        if self.apps.get(&id).is_none_or(|work| work.defined <= requested) {
+            self.put_definition(&id, definition, step);
+        }
+        if let Some(work) = self.apps.get_mut(&id) {
+            work.listed = requested;
+        }
+        let mut doubt = self.remove_unlisted(&id, &tasks, requested);
+        for (task, place) in tasks.into_values() {
+            doubt |= self.fold_task(&id, task, place, requested, step);
+        }
+        if let Some(expected) = expected {
+            match (before, self.apps.get(&id).map(|work| work.entry.clone())) {
+                (Some(old), Some(new)) if !Arc::ptr_eq(&old, &new) && !doubt => {
+                    self.suspect(&id, suspects::differences(&old, &new), expected, step);
+                }
+                (None, Some(new)) => self.suspect(&id, 1 + new.tasks.len() as u64, expected, step),
+                _ => {}
+            }
+        }
+        if doubt {
+            self.mark(&id, None, step);
+        }
+    }
+
+    /// Removes tasks that the answer lacks. `true` if some stay because a later event told of them.
+    fn remove_unlisted<T>(&mut self, id: &AppId, listed: &BTreeMap<TaskId, T>, requested: u64) -> bool {
+        let Some(work) = self.apps.get(id) else { return false };
+        let ids = work.entry.tasks.iter().map(|entry| &entry.task.id);
+        let unlisted: Vec<TaskId> = ids.filter(|id| !listed.contains_key(*id)).cloned().collect();
+        let mut newer = false;
+        for task in unlisted {
+            if self.memory.get(&task).is_some_and(|memory| memory.event > requested) {
+                newer = true;
+            } else {
+                self.remove_task(id, &task);
+            }
+        }
+        newer
+    }
+
+    /// Folds one listed task. `true` if the answer is not to be believed and must be asked for again.
+    fn fold_task(
+        &mut self,
+        app: &AppId,
+        mut task: AppTask,
+        place: Option<Arc<PodPlace>>,
+        requested: u64,
+        step: &Step<'_>,
+    ) -> bool {
+        if let Some(grave) = self.dead_tasks.get(&task.id, step.now) {
+            // Marathon up to 1.3 may show a task as alive for a moment after it told of its end.
+            let settling = grave.certain
+                && !task.status.is_terminal()
+                && step.now.saturating_sub(grave.at) < step.settings.settle;
+            if grave.event > requested || settling {
+                return true;
+            }
+            if !task.status.is_terminal() {
+                self.dead_tasks.dig(&task.id);
+            }
+        }
+        task.app = app.clone();
+        let known = self.task(app, &task.id).map(|entry| entry.task.clone());
+        let memory = self.memory.entry(task.id.clone()).or_default();
+        memory.place = place;
+        if memory.told.is_some_and(|(_, event)| event <= requested) {
+            memory.told = None;
+        }
+        let mut newer = memory.told.is_some();
+        if memory.event > requested
+            && let Some(known) = known
+        {
+            keep_told(&mut task, known);
+            newer = true;
+        }
+        self.put_task(app, task, step.now);
+        newer
+    }
+
+    fn note_warnings(&self, warnings: &[Warning], step: &mut Step<'_>) {
+        if let Some(first) = warnings.first() {
+            step.effects.notices.push(Notice::ListingIncomplete {
+                source: self.id.clone(),
+                parts: warnings.len(),
+                first: first.to_string(),
+            });
+        }
+    }
+
+    fn compared(&mut self, step: &mut Step<'_>) {
+        self.state.comparisons += 1;
+        let (source, apps) = (self.id.clone(), self.apps.len());
+        match self.state.freshness {
+            Freshness::Never => step.effects.notices.push(Notice::SourceComplete { source, apps }),
+            Freshness::Stale => step.effects.notices.push(Notice::SourceBack { source }),
+            Freshness::Fresh => {}
+        }
+        self.changed |= self.state.freshness != Freshness::Fresh || self.state.last_error.is_some();
+        self.state.freshness = Freshness::Fresh;
+        self.state.last_error = None;
+        self.trusted = self.attached;
+        self.refetch.resume(step.now);
+    }
+}
+
+/// Keeps of a known task what later events told, and takes the rest from the older listing.
+fn keep_told(listed: &mut AppTask, known: AppTask) {
+    listed.status = known.status;
+    listed.host = known.host.or(listed.host.take());
+    listed.agent = known.agent.or(listed.agent.take());
+    listed.version = known.version.or(listed.version);
+    if !known.ports.is_empty() {
+        listed.ports = known.ports;
+    }
+    if !known.addresses.is_empty() {
+        listed.addresses = known.addresses;
+    }
+}
+
+/// Whether a warning may mean that a whole app or pod was left out: `apps[3]` or `apps[3].id`, but not a part below.
+fn hides_an_app(warning: &Warning) -> bool {
+    let depth = warning.place.matches(['.', '[']).count();
+    depth <= 2 && !warning.place.contains("tasks")
+}
+
+fn of_app(listed: AppListing) -> Answer {
+    let AppListing { app, tasks } = listed;
+    let tasks = tasks.into_iter().map(|task| (task.id.clone(), (task, None))).collect();
+    Answer { id: app.id.clone(), definition: Definition { app: Some(Arc::new(app)), pod: None }, tasks }
+}
+
+/// A pod's containers become tasks, and its definition keeps nothing that runs: one truth in one place.
+fn of_pod(mut pod: Pod) -> Answer {
+    let mut tasks = BTreeMap::new();
+    for instance in std::mem::take(&mut pod.running) {
+        for container in &instance.containers {
+            let place = Arc::new(PodPlace::new(&instance, container));
+            let task = container_task(&pod, &instance, container);
+            tasks.insert(task.id.clone(), (task, Some(place)));
+        }
+    }
+    Answer { id: pod.id.clone(), definition: Definition { app: None, pod: Some(Arc::new(pod)) }, tasks }
+}
+
+fn container_task(pod: &Pod, instance: &PodInstance, container: &PodContainer) -> AppTask {
+    let health = container.healthy.map(|alive| mconn_model::HealthResult {
+        alive,
+        consecutive_failures: 0,
+        succeeded_once: alive,
+    });
+    AppTask {
+        id: container.task.clone(),
+        app: pod.id.clone(),
+        instance: Some(instance.id.clone()),
+        host: instance.host.clone(),
+        agent: instance.agent.clone(),
+        status: container.status.clone(),
+        ports: container.host_ports.iter().map(|(_, port)| *port).collect(),
+        service_ports: Vec::new(),
+        addresses: instance.addresses.iter().map(|(_, address)| IpAddress(*address)).collect(),
+        staged_at: None,
+        started_at: if container.status == mconn_model::TaskStatus::Running { container.since } else { None },
+        version: pod.version,
+        health: health.into_iter().collect(),
+    }
+}

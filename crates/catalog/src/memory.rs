@@ -1,0 +1,107 @@
+//! What is remembered beside the snapshot: per known task, and per task or app that has ended.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::endpoints::PodPlace;
+
+/// Memory of a known task. Event numbers count the source's events from 1; 0 means none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TaskMemory {
+    /// The last event that told its state: a listing requested before it must not undo it.
+    pub(crate) event: u64,
+    /// Health that an event told, and which.
+    pub(crate) told: Option<(bool, u64)>,
+    /// The last definite health; outlives a leader change.
+    pub(crate) last: Option<bool>,
+    /// Its kill was announced; believed until then.
+    pub(crate) doomed_until: Option<Duration>,
+    /// Where its pod says it is.
+    pub(crate) place: Option<Arc<PodPlace>>,
+}
+
+/// Something that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grave {
+    /// The event that said so.
+    pub(crate) event: u64,
+    /// When we heard it.
+    pub(crate) at: Duration,
+    /// Whether it can never come back; TASK_LOST of old Marathons can.
+    pub(crate) certain: bool,
+}
+
+/// Ended things, so that an older listing cannot bring them back. Bounded in number and age; the oldest go first.
+#[derive(Debug)]
+pub(crate) struct Graves<K> {
+    graves: BTreeMap<K, Grave>,
+    /// In order of death. A key that died twice is here twice.
+    order: VecDeque<(Duration, K)>,
+    max: usize,
+    age: Duration,
+}
+
+impl<K: Ord + Clone> Graves<K> {
+    pub(crate) fn new(max: usize, age: Duration) -> Self {
+        Self { graves: BTreeMap::new(), order: VecDeque::new(), max, age }
+    }
+
+    pub(crate) fn bury(&mut self, key: &K, grave: Grave) {
+        self.graves.insert(key.clone(), grave);
+        self.order.push_back((grave.at, key.clone()));
+        while let Some((at, _)) = self.order.front() {
+            if self.order.len() <= self.max && grave.at.saturating_sub(*at) <= self.age {
+                break;
+            }
+            let Some((at, key)) = self.order.pop_front() else { break };
+            if self.graves.get(&key).is_some_and(|g| g.at <= at) {
+                self.graves.remove(&key);
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, key: &K, now: Duration) -> Option<Grave> {
+        self.graves.get(key).copied().filter(|grave| now.saturating_sub(grave.at) <= self.age)
+    }
+
+    /// It lives again.
+    pub(crate) fn dig(&mut self, key: &K) {
+        self.graves.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grave(at: u64) -> Grave {
+        Grave { event: at, at: Duration::from_secs(at), certain: true }
+    }
+
+    #[test]
+    fn graves_are_bounded_in_number_and_age() {
+        let mut graves = Graves::new(2, Duration::from_secs(10));
+        for at in 1..=3 {
+            graves.bury(&at, grave(at));
+        }
+        let known = |graves: &Graves<u64>, now: u64| -> Vec<u64> {
+            (1..=4).filter(|k| graves.get(k, Duration::from_secs(now)).is_some()).collect()
+        };
+        assert_eq!(known(&graves, 3), [2, 3]);
+        assert_eq!(known(&graves, 13), [3], "older than ten seconds is forgotten even before it is swept");
+        graves.bury(&4, grave(20));
+        assert_eq!((graves.order.len(), graves.graves.len()), (1, 1));
+    }
+
+    #[test]
+    fn dying_twice_counts_from_the_second_time() {
+        let mut graves = Graves::new(2, Duration::from_secs(10));
+        graves.bury(&1, grave(1));
+        graves.bury(&1, grave(5));
+        graves.bury(&2, grave(6));
+        assert_eq!(graves.get(&1, Duration::from_secs(6)), Some(grave(5)));
+        graves.dig(&1);
+        assert_eq!(graves.get(&1, Duration::from_secs(6)), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! What has to be asked again, and when: dirty apps, wanted listings, and the budget that bounds both.
+//!
+//! A mark carries the number of the event that made it. An answer cleans a mark only if it was requested after that
+//! event (trap 1); otherwise the app is asked again. Marking is O(log n); the dirty apps are walked only when a request
+//! may be due, and beyond [`Settings::singles_max`] of them one listing takes their place.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mconn_model::AppId;
+
+use crate::settings::Settings;
+
+/// What to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Want {
+    App(AppId),
+    Listing,
+}
+
+#[derive(Debug, Clone)]
+struct Dirty {
+    event: u64,
+    due: Duration,
+    asked: Option<Duration>,
+    /// A pod, or something that may be one: only a listing tells (trap 30).
+    by_listing: bool,
+}
+
+/// Requests are paid from here.
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    at: Duration,
+}
+
+impl Bucket {
+    /// Takes a token, or says when there will be one.
+    fn take(&mut self, now: Duration, settings: &Settings) -> Result<(), Duration> {
+        let per_second = f64::from(settings.requests_per_minute.max(1)) / 60.0;
+        let burst = f64::from(settings.requests_burst.max(1));
+        self.tokens = (self.tokens + now.saturating_sub(self.at).as_secs_f64() * per_second).min(burst);
+        self.at = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        // A millisecond more, so that rounding cannot wake us a moment too early for ever.
+        Err(now + Duration::from_secs_f64((1.0 - self.tokens) / per_second) + Duration::from_millis(1))
+    }
+}
+
+/// The requests of one source.
+#[derive(Debug)]
+pub(crate) struct Refetch {
+    dirty: BTreeMap<AppId, Dirty>,
+    /// A listing is wanted then, because of that event.
+    listing: Option<(Duration, u64)>,
+    /// A listing is wanted not before then, whatever arrives until then.
+    reconcile: Option<Duration>,
+    listing_asked: Option<Duration>,
+    last_listing: Option<Duration>,
+    bucket: Bucket,
+    /// Nothing is asked before then, after failures.
+    backoff: Option<(Duration, Duration)>,
+    /// The source is away.
+    paused: bool,
+    wake: Option<Duration>,
+}
+
+impl Refetch {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let bucket = Bucket { tokens: f64::from(settings.requests_burst.max(1)), at: Duration::ZERO };
+        Self {
+            dirty: BTreeMap::new(),
+            listing: None,
+            reconcile: None,
+            listing_asked: None,
+            last_listing: None,
+            bucket,
+            backoff: None,
+            paused: false,
+            wake: None,
+        }
+    }
+
+    fn wake_at(&mut self, due: Duration) {
+        self.wake = Some(self.wake.map_or(due, |wake| wake.min(due)));
+    }
+
+    /// When [`Refetch::due`] has something to do.
+    pub(crate) fn next(&self) -> Option<Duration> {
+        if self.paused { None } else { self.wake }
+    }
+
+    pub(crate) fn dirty_apps(&self) -> std::collections::BTreeSet<AppId> {
+        self.dirty.keys().cloned().collect()
+    }
+
+    pub(crate) fn dirty_len(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// An event said that what we know of this app may be old. The first mark sets the time: a stream of events must
+    /// not put the request off for ever.
+    pub(crate) fn mark(&mut self, app: &AppId, by_listing: bool, event: u64, due: Duration) {
+        match self.dirty.get_mut(app) {
+            Some(dirty) => {
+                dirty.event = event;
+                dirty.by_listing = by_listing;
+            }
+            None => {
+                self.dirty.insert(app.clone(), Dirty { event, due, asked: None, by_listing });
+                self.wake_at(due);
+            }
+        }
+    }
+
+    pub(crate) fn forget(&mut self, app: &AppId) {
+        self.dirty.remove(app);
+    }
+
+    pub(crate) fn want_listing(&mut self, event: u64, due: Duration) {
+        let due = self.listing.map_or(due, |(earlier, _)| earlier.min(due));
+        self.listing = Some((due, event));
+        self.wake_at(due);
+    }
+
+    pub(crate) fn want_reconcile(&mut self, at: Duration) {
+        self.reconcile = Some(at);
+        self.wake_at(at);
+    }
+
+    /// An app was answered by a request made at `requested` events.
+    pub(crate) fn answered_app(&mut self, app: &AppId, requested: u64, again: Duration) {
+        self.backoff = None;
+        let Some(dirty) = self.dirty.get_mut(app) else { return };
+        if dirty.event <= requested {
+            self.dirty.remove(app);
+        } else {
+            dirty.asked = None;
+            dirty.due = again;
+            self.wake_at(again);
+        }
+    }
+
+    /// Everything was answered by a request made at `requested` events.
+    pub(crate) fn answered_listing(&mut self, requested: u64, again: Duration) {
+        self.backoff = None;
+        self.listing_asked = None;
+        if self.listing.is_some_and(|(_, event)| event <= requested) {
+            self.listing = None;
+        }
+        self.dirty.retain(|_, dirty| dirty.event > requested);
+        for dirty in self.dirty.values_mut().filter(|dirty| dirty.asked.is_none()) {
+            dirty.due = dirty.due.max(again);
+        }
+        // What is left is due then; the walk finds the exact time.
+        self.wake_at(again);
+    }
+
+    /// A request failed. Everything pauses, because it is the same server that was asked; `jitter` is 0 to 1.
+    pub(crate) fn failed(&mut self, app: Option<&AppId>, now: Duration, jitter: f64, settings: &Settings) {
+        let (first, longest) = settings.retry;
+        let pause = self.backoff.map_or(first, |(_, last)| (last * 2).min(longest));
+        let until = now + pause.mul_f64(0.5 + jitter / 2.0);
+        self.backoff = Some((until, pause));
+        match app {
+            Some(app) => {
+                if let Some(dirty) = self.dirty.get_mut(app) {
+                    dirty.asked = None;
+                    dirty.due = until;
+                }
+            }
+            None => {
+                self.listing_asked = None;
+                let event = self.listing.map_or(0, |(_, event)| event);
+                self.listing = Some((until, event));
+            }
+        }
+        self.wake_at(until);
+    }
+
+    /// A request could not be handed to the follower.
+    pub(crate) fn refused(&mut self, want: &Want, again: Duration) {
+        match want {
+            Want::App(app) => {
+                if let Some(dirty) = self.dirty.get_mut(app) {
+                    dirty.asked = None;
+                    dirty.due = again;
+                }
+            }
+            Want::Listing => {
+                self.listing_asked = None;
+                let event = self.listing.map_or(0, |(_, event)| event);
+                self.listing = Some((again, event));
+            }
+        }
+        self.wake_at(again);
+    }
+
+    /// The source went away: nobody will answer, and a listing follows when it is back.
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
+        self.listing_asked = None;
+        for dirty in self.dirty.values_mut() {
+            dirty.asked = None;
+        }
+    }
+
+    pub(crate) fn resume(&mut self, now: Duration) {
+        if self.paused {
+            self.paused = false;
+            self.wake_at(now);
+        }
+    }
+
+    /// What to ask for now.
+    pub(crate) fn due(&mut self, now: Duration, settings: &Settings) -> Vec<Want> {
+        let mut out = Vec::new();
+        if self.paused || self.wake.is_none_or(|wake| wake > now) {
+            return out;
+        }
+        self.wake = None;
+        if let Some(asked) = self.listing_asked {
+            // Whatever is dirty waits: the listing may clean it.
+            let patience = asked + settings.answer_within;
+            if patience > now {
+                self.wake_at(patience);
+                return out;
+            }
+            self.listing_asked = None;
+            self.listing = Some((now, self.listing.map_or(0, |(_, event)| event)));
+        }
+        if let Some((until, _)) = self.backoff
+            && until > now
+        {
+            self.wake_at(until);
+            return out;
+        }
+        if self.listing_is_due(now, settings) {
+            let free = self.last_listing.map_or(now, |last| last + settings.listing_gap);
+            let paid = if free > now { Err(free) } else { self.bucket.take(now, settings) };
+            match paid {
+                Ok(()) => self.ask_listing(now, settings, &mut out),
+                Err(later) => self.wake_at(later),
+            }
+            return out;
+        }
+        self.ask_singles(now, settings, &mut out);
+        for at in [self.listing.map(|(due, _)| due), self.reconcile].into_iter().flatten() {
+            self.wake_at(at);
+        }
+        out
+    }
+
+    fn listing_is_due(&self, now: Duration, settings: &Settings) -> bool {
+        if self.listing.is_some_and(|(due, _)| due <= now) || self.reconcile.is_some_and(|due| due <= now) {
+            return true;
+        }
+        let waiting = || self.dirty.values().filter(|dirty| dirty.asked.is_none());
+        waiting().any(|dirty| dirty.by_listing && dirty.due <= now)
+            || (waiting().count() > settings.singles_max && waiting().any(|dirty| dirty.due <= now))
+    }
+
+    fn ask_listing(&mut self, now: Duration, settings: &Settings, out: &mut Vec<Want>) {
+        self.listing_asked = Some(now);
+        self.last_listing = Some(now);
+        self.listing = None;
+        if self.reconcile.is_some_and(|due| due <= now) {
+            self.reconcile = None;
+        }
+        self.wake_at(now + settings.answer_within);
+        out.push(Want::Listing);
+    }
+
+    fn ask_singles(&mut self, now: Duration, settings: &Settings, out: &mut Vec<Want>) {
+        let mut wake: Option<Duration> = None;
+        let mut broke = None;
+        for (app, dirty) in &mut self.dirty {
+            if dirty.asked.is_some_and(|asked| asked + settings.answer_within <= now) {
+                dirty.asked = None;
+            }
+            if dirty.asked.is_none() && dirty.due <= now && broke.is_none() {
+                match self.bucket.take(now, settings) {
+                    Ok(()) => {
+                        dirty.asked = Some(now);
+                        out.push(Want::App(app.clone()));
+                    }
+                    Err(later) => broke = Some(later),
+                }
+            }
+            let next = match (dirty.asked, broke) {
+                (Some(asked), _) => asked + settings.answer_within,
+                (None, Some(later)) => later.max(dirty.due),
+                (None, None) => dirty.due,
+            };
+            wake = Some(wake.map_or(next, |wake| wake.min(next)));
+        }
+        if let Some(wake) = wake {
+            self.wake_at(wake);
+        }
+    }
+}

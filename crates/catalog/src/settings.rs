@@ -1,0 +1,72 @@
+//! Every limit and every delay of the catalog, in one place.
+
+use std::time::Duration;
+
+/// Limits and delays. The defaults suit a Marathon of a few thousand apps (spec/marathon.md section 10).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Shortest time between two published snapshots. Default 20 ms.
+    pub publish_every: Duration,
+    /// How long an app stays dirty before it is fetched, so that the events of one change share one request, and so that
+    /// health results are visible when we ask (section 6.5). Default 100 ms.
+    pub coalesce: Duration,
+    /// With more dirty apps than this, the whole listing is cheaper than single requests. Default 10.
+    pub singles_max: usize,
+    /// Requests that the catalog may cause per source and minute, listings and single apps together. Default 120.
+    pub requests_per_minute: u32,
+    /// Requests that may be made at once after a quiet time. Default 20.
+    pub requests_burst: u32,
+    /// Shortest time between two listings that the catalog asks for. Default 1 s.
+    pub listing_gap: Duration,
+    /// A request that nobody answered for this long is made again. Default 60 s.
+    pub answer_within: Duration,
+    /// First and longest pause after a failed request; it doubles in between. Default 1 s to 30 s.
+    pub retry: (Duration, Duration),
+    /// After a scheduler (re)registered, Marathon reconciles; a listing is wanted within this span, jittered. Default
+    /// 15 s to 30 s.
+    pub reconcile: (Duration, Duration),
+    /// An ended task that a listing still shows as alive, although it was requested after the end, is not believed for
+    /// this long (Marathon up to 1.3 has such windows, section 6.5). Default 2 s.
+    pub settle: Duration,
+    /// How long an ended task or app is remembered. Default 10 min.
+    pub grave_age: Duration,
+    /// How many ended tasks (and, apart, apps) are remembered per source: at 100 bytes each this is about 2 MB. Default
+    /// 20 000.
+    pub graves_max: usize,
+    /// An announced kill that never happened is forgotten after this. Default 5 min.
+    pub doomed_for: Duration,
+    /// A difference that a listing shows counts as a missed event when no event explained it within this. Default 10 s.
+    pub explain_within: Duration,
+    /// A listing that lacks more apps than this, and more than half of those known, is believed only when a second one
+    /// says the same (trap 21). Default 10.
+    pub shrink_apps: usize,
+    /// How long the second listing is waited for before it is asked for. Default 5 s.
+    pub shrink_hold: Duration,
+    /// Task events waiting for the queue before intake stops (the shell). At 300 bytes each this is about 3 MB. Default
+    /// 10 000.
+    pub edge_backlog: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            publish_every: Duration::from_millis(20),
+            coalesce: Duration::from_millis(100),
+            singles_max: 10,
+            requests_per_minute: 120,
+            requests_burst: 20,
+            listing_gap: Duration::from_secs(1),
+            answer_within: Duration::from_secs(60),
+            retry: (Duration::from_secs(1), Duration::from_secs(30)),
+            reconcile: (Duration::from_secs(15), Duration::from_secs(30)),
+            settle: Duration::from_secs(2),
+            grave_age: Duration::from_secs(600),
+            graves_max: 20_000,
+            doomed_for: Duration::from_secs(300),
+            explain_within: Duration::from_secs(10),
+            shrink_apps: 10,
+            shrink_hold: Duration::from_secs(5),
+            edge_backlog: 10_000,
+        }
+    }
+}
