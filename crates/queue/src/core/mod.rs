@@ -1,0 +1,298 @@
+//! The state machine of the queue: no clock, no I/O, no randomness of its own.
+//!
+//! Every method takes the time as an argument, changes the state, and leaves behind what is to be done: runs to start
+//! ([`Core::take_starts`]), a batch to commit ([`Core::take_batch`]) and notices ([`Core::take_notices`]).
+
+mod dead;
+mod dedupe;
+mod inventory;
+mod journal;
+mod lane;
+mod outbox;
+mod presets;
+mod runs;
+mod slot;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mconn_model::{ModuleName, TaskEvent, Timestamp};
+use mconn_store::{Contents, JournalEntry, Seq, Write};
+
+use self::dedupe::Dedupe;
+pub(crate) use self::inventory::Inventory;
+use self::journal::Journal;
+use self::lane::{Job, Origin, Phase};
+pub(crate) use self::outbox::BatchNo;
+use self::outbox::{Outbox, Request};
+pub(crate) use self::runs::{RunEnd, RunKey, Start};
+use self::slot::Slot;
+pub(crate) use self::slot::SlotSetup;
+use crate::{Notice, Settings};
+
+/// The time, as the shell reads it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// Since the start of the process; never goes back. For everything that is measured.
+    pub(crate) mono: Duration,
+    /// For what people read.
+    pub(crate) wall: Timestamp,
+}
+
+/// Why events were not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Too many wait.
+    Full,
+    /// The store is in trouble.
+    Store,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    accepted: u64,
+    duplicates: u64,
+    refused_full: u64,
+    refused_store: u64,
+    timed_out: u64,
+    commits: u64,
+    committed_writes: u64,
+    commit_time: Duration,
+}
+
+/// The whole state of the queue.
+#[derive(Debug)]
+pub(crate) struct Core {
+    settings: Settings,
+    slots: Vec<Slot>,
+    by_name: HashMap<ModuleName, usize>,
+    journal: Journal,
+    dedupe: Dedupe,
+    outbox: Outbox,
+    next_seq: Seq,
+    rng: fastrand::Rng,
+    counters: Counters,
+    starts: Vec<Start>,
+    notices: Vec<Notice>,
+    in_flight_writes: usize,
+}
+
+impl Core {
+    /// Takes over what the store holds. Records of modules that are not loaded stay in the store, untouched.
+    pub(crate) fn new(settings: Settings, setups: Vec<SlotSetup>, contents: Contents, now: Now) -> Self {
+        let slots: Vec<Slot> = setups.into_iter().map(Slot::new).collect();
+        let by_name = slots.iter().enumerate().map(|(index, slot)| (slot.name(), index)).collect();
+        let mut core = Self {
+            dedupe: Dedupe::new(settings.remembered_ids),
+            rng: fastrand::Rng::with_seed(settings.seed),
+            settings,
+            slots,
+            by_name,
+            journal: Journal::default(),
+            outbox: Outbox::new(),
+            next_seq: contents.next_seq.unwrap_or(Seq(0)),
+            counters: Counters::default(),
+            starts: Vec::new(),
+            notices: Vec::new(),
+            in_flight_writes: 0,
+        };
+        core.take_over(contents);
+        core.pump_all(now);
+        core
+    }
+
+    fn take_over(&mut self, contents: Contents) {
+        for preset in contents.presets {
+            if let Some(&slot) = self.by_name.get(&preset.module) {
+                self.slots[slot].presets.insert(preset.app.clone(), preset);
+            }
+        }
+        for (module, item) in contents.items {
+            if let Some(&slot) = self.by_name.get(&module) {
+                self.slots[slot].inventory.put(item);
+            }
+        }
+        for letter in contents.dead_letters {
+            if let Some(&slot) = self.by_name.get(&letter.module) {
+                self.slots[slot].dead.put(letter, usize::MAX);
+            }
+        }
+        let mut through: HashMap<Seq, Vec<ModuleName>> = HashMap::new();
+        for (seq, module) in contents.through {
+            through.entry(seq).or_default().push(module);
+        }
+        for entry in contents.journal {
+            if let Some(key) = entry.event.key() {
+                self.dedupe.remember(key, BatchNo::FIRST);
+            }
+            let done = through.remove(&entry.seq).unwrap_or_default();
+            self.enter(&entry, &done);
+        }
+    }
+
+    /// Accepts events, all or none. They are durable, and the sender may be told so, when the returned batch is
+    /// committed; `None` if they all are already.
+    pub(crate) fn accept(&mut self, events: Vec<TaskEvent>, now: Now) -> Result<Option<BatchNo>, Refused> {
+        if self.outbox.refuses(now.mono) {
+            self.counters.refused_store += events.len() as u64;
+            return Err(Refused::Store);
+        }
+        let waiting = self.journal.len() + self.outbox.undecided();
+        if waiting + events.len() > self.settings.journal_limit {
+            self.counters.refused_full += events.len() as u64;
+            self.notices.push(Notice::Full { limit: self.settings.journal_limit });
+            return Err(Refused::Full);
+        }
+        let mut last = None;
+        for event in events {
+            let key = event.key();
+            let known = key.as_ref().and_then(|key| self.dedupe.batch_of(key));
+            let batch = known.unwrap_or_else(|| {
+                let seq = self.next_seq;
+                self.next_seq = seq.next();
+                let entry = Arc::new(JournalEntry { seq, accepted_at: now.wall, event: Arc::new(event) });
+                let batch = self.outbox.request(Write::Append(entry.clone()), Request::Event(entry));
+                if let Some(key) = key {
+                    self.dedupe.remember(key, batch);
+                }
+                batch
+            });
+            if known.is_some() {
+                self.counters.duplicates += 1;
+                for slot in &self.slots {
+                    self.notices
+                        .push(Notice::AlreadyDone { module: slot.name(), waiting: slot.lane.waiting() });
+                }
+            } else {
+                self.counters.accepted += 1;
+            }
+            last = last.max((!self.outbox.is_committed(batch)).then_some(batch));
+        }
+        Ok(last)
+    }
+
+    /// A durable event enters every lane, except of modules that are through with it.
+    fn enter(&mut self, entry: &Arc<JournalEntry>, done: &[ModuleName]) {
+        let display_id: Arc<str> = entry.event.display_id().into();
+        let event_id: Arc<str> = match entry.event.key() {
+            Some(key) => key.to_string().into(),
+            None => format!("{display_id}_{}", entry.seq).into(),
+        };
+        let through: Vec<bool> = self.slots.iter().map(|slot| done.contains(&slot.setup.name)).collect();
+        if through.iter().all(|through| *through) {
+            self.outbox.result(Write::Forget(entry.seq));
+            self.notices.push(Notice::Removed { id: display_id, waiting: self.journal.visible_len() });
+            return;
+        }
+        for (slot, _) in self.slots.iter_mut().zip(&through).filter(|(_, through)| !**through) {
+            self.notices.push(Notice::Created { module: slot.name(), id: display_id.clone() });
+            slot.lane.push(Job {
+                event: entry.event.clone(),
+                event_id: event_id.clone(),
+                display_id: display_id.clone(),
+                origin: Origin::Journal(entry.seq),
+                attempts: 0,
+                last_error: None,
+                phase: Phase::Waiting,
+            });
+        }
+        self.journal.insert(entry.seq, entry.event.clone(), display_id, &through);
+    }
+
+    /// The next batch to commit, if there is one and none is under way.
+    pub(crate) fn take_batch(&mut self, now: Now) -> Option<(BatchNo, Vec<Write>)> {
+        let (no, writes) = self.outbox.take(now.mono)?;
+        self.in_flight_writes = writes.len();
+        Some((no, writes))
+    }
+
+    /// The batch under way is durable.
+    pub(crate) fn committed(&mut self, took: Duration, now: Now) {
+        self.counters.commits += 1;
+        self.counters.committed_writes += self.in_flight_writes as u64;
+        self.counters.commit_time += took;
+        let (requests, was_in_trouble) = self.outbox.committed();
+        if was_in_trouble {
+            self.notices.push(Notice::StoreRecovered);
+        }
+        for request in requests {
+            match request {
+                Request::Event(entry) => self.enter(&entry, &[]),
+                // Presets work from the moment they were asked for; only the answer waited.
+                Request::Preset { .. } => {}
+            }
+        }
+        self.pump_all(now);
+    }
+
+    /// The batch under way failed. Everything that somebody waits for is taken back; every number up to and including
+    /// the returned one is to be answered with an error.
+    pub(crate) fn commit_failed(&mut self, reason: &str, now: Now) -> BatchNo {
+        let last = self.outbox.open_no();
+        let (requests, pause) = self.outbox.failed(now.mono, |request| match request {
+            Request::Event(entry) => Write::Forget(entry.seq),
+            Request::Preset { before: Some(before), .. } => Write::PutPreset(before.clone()),
+            Request::Preset { module, app, before: None } => {
+                Write::RemovePreset { module: module.clone(), app: app.clone() }
+            }
+        });
+        for request in requests {
+            match request {
+                Request::Event(entry) => {
+                    self.counters.accepted -= 1;
+                    self.counters.refused_store += 1;
+                    if let Some(key) = entry.event.key() {
+                        self.dedupe.forget(&key);
+                    }
+                }
+                Request::Preset { module, app, before } => self.restore_preset(&module, app, before),
+            }
+        }
+        self.notices.push(Notice::StoreTrouble { reason: reason.into(), retry_in: pause });
+        last
+    }
+
+    /// Time has passed: retries that are due, the oldest event's time, the next attempt at the store.
+    pub(crate) fn tick(&mut self, now: Now) {
+        for id in self.journal.expire(now.mono, self.settings.queue_timeout) {
+            self.counters.timed_out += 1;
+            self.notices.push(Notice::QueueTimeout { id });
+        }
+        self.pump_all(now);
+    }
+
+    /// When [`Core::tick`] has something to do at the latest.
+    pub(crate) fn next_wake(&self) -> Option<Duration> {
+        let retries = self.slots.iter().filter_map(|slot| slot.lane.next_retry());
+        let expiry = self.journal.next_expiry(self.settings.queue_timeout);
+        retries.chain(expiry).chain(self.outbox.next_attempt()).min()
+    }
+
+    /// Runs to start now.
+    pub(crate) fn take_starts(&mut self) -> Vec<Start> {
+        std::mem::take(&mut self.starts)
+    }
+
+    /// What has happened since the last call.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Nothing is to be written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    pub(crate) fn slot_of(&self, module: &str) -> Option<usize> {
+        self.by_name.get(module).copied()
+    }
+
+    pub(crate) fn inventory(&self, slot: usize) -> Inventory {
+        self.slots[slot].inventory.clone()
+    }
+}

@@ -1,0 +1,76 @@
+//! What the core keeps of one module.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use mconn_model::{AppId, ModuleName, Preset, TaskId};
+
+use super::dead::DeadLetters;
+use super::inventory::Inventory;
+use super::lane::Lane;
+
+/// A module as the core sees it: its name and limits, without its code.
+#[derive(Debug, Clone)]
+pub(crate) struct SlotSetup {
+    pub(crate) name: ModuleName,
+    pub(crate) concurrency: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) setup: SlotSetup,
+    pub(crate) lane: Lane,
+    pub(crate) presets: HashMap<AppId, Arc<Preset>>,
+    pub(crate) inventory: Inventory,
+    pub(crate) dead: DeadLetters,
+    pub(crate) paused: bool,
+    pub(crate) sync: SyncState,
+    pub(crate) count: Count,
+}
+
+/// Where a module's sync stands.
+#[derive(Debug, Default)]
+pub(crate) struct SyncState {
+    /// While Marathon's list is on its way: tasks whose jobs have ended since it was asked for. The list may be older
+    /// than what they did, so they are left alone.
+    pub(crate) touched: Option<HashSet<TaskId>>,
+    /// Tasks whose removal the last sync held back.
+    pub(crate) held: Option<HashSet<TaskId>>,
+}
+
+/// Numbers since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) finished: u64,
+    pub(crate) failed: u64,
+    pub(crate) nopreset: u64,
+    pub(crate) undefined: u64,
+    pub(crate) retries: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) syncs: u64,
+    pub(crate) syncs_failed: u64,
+    pub(crate) sync_differences: u64,
+}
+
+impl Slot {
+    pub(crate) fn new(setup: SlotSetup) -> Self {
+        Self {
+            setup,
+            lane: Lane::default(),
+            presets: HashMap::new(),
+            inventory: Inventory::default(),
+            dead: DeadLetters::default(),
+            paused: false,
+            sync: SyncState::default(),
+            count: Count::default(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> ModuleName {
+        self.setup.name.clone()
+    }
+
+    pub(crate) fn has_enabled_preset(&self, app: &AppId) -> bool {
+        self.presets.get(app).is_some_and(|preset| preset.is_enabled())
+    }
+}

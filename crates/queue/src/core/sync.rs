@@ -1,0 +1,136 @@
+//! Comparing what runs with what a module has done (spec/mconn.md section 12).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use mconn_model::{TaskEvent, TaskId, TaskStatus};
+use mconn_module::{CleanupTask, InventoryReader, SyncDifference};
+
+use super::lane::{Job, Origin, Phase};
+use super::{Core, Now};
+use crate::{Notice, RunningTask};
+
+impl Core {
+    /// A list of running tasks has been asked for on behalf of this module. False if one is on its way already.
+    pub(crate) fn begin_sync(&mut self, slot: usize) -> bool {
+        let slot = &mut self.slots[slot];
+        if slot.sync.touched.is_some() {
+            return false;
+        }
+        slot.sync.touched = Some(HashSet::new());
+        self.notices.push(Notice::SyncStarted { module: slot.setup.name.clone() });
+        true
+    }
+
+    /// The list could not be had. Nothing is touched.
+    pub(crate) fn fail_sync(&mut self, slot: usize, reason: &Arc<str>) {
+        let slot = &mut self.slots[slot];
+        slot.sync.touched = None;
+        slot.count.syncs_failed += 1;
+        self.notices.push(Notice::SyncFailed { module: slot.setup.name.clone(), reason: reason.clone() });
+    }
+
+    /// The list is here: what is missing in the inventory, and what is wrong.
+    ///
+    /// Takes time in proportion to both lists. Left alone are tasks of apps without an enabled preset, and tasks of
+    /// which anything waits, runs, is about to be accepted, or has ended since the list was asked for.
+    pub(crate) fn finish_sync(&mut self, slot: usize, running: &[RunningTask]) -> SyncDifference {
+        let undecided: HashSet<TaskId> =
+            self.outbox.undecided_events().map(|entry| entry.event.task.clone()).collect();
+        let slot = &mut self.slots[slot];
+        let name = slot.name();
+        let touched = slot.sync.touched.take().unwrap_or_default();
+        slot.count.syncs += 1;
+
+        let notices = &mut self.notices;
+        let lane = &slot.lane;
+        let mut left_alone = |task: &TaskId| {
+            let busy = lane.has_task(task) || undecided.contains(task);
+            if busy {
+                notices.push(Notice::SyncSkipped { module: name.clone(), task: task.clone() });
+            }
+            busy || touched.contains(task)
+        };
+        let known = slot.inventory.tasks();
+        let runs: HashSet<&TaskId> = running.iter().map(|task| &task.id).collect();
+        let missing: Vec<TaskEvent> = running
+            .iter()
+            .filter(|task| !known.contains(&task.id) && slot.has_enabled_preset(&task.app))
+            .filter(|task| !left_alone(&task.id))
+            .map(RunningTask::as_event)
+            .collect();
+        let mut wrong: Vec<TaskEvent> = slot
+            .inventory
+            .all()
+            .iter()
+            .filter(|item| !runs.contains(&item.event.task) && slot.has_enabled_preset(&item.event.app))
+            .filter(|item| !left_alone(&item.event.task))
+            .map(|item| item.event.clone())
+            .collect();
+
+        let limit = self.settings.sync_guard_items;
+        #[expect(clippy::cast_precision_loss, reason = "a share of a number of items")]
+        let share = wrong.len() as f64 / known.len().max(1) as f64;
+        let before = slot.sync.held.take();
+        if wrong.len() > limit && share > self.settings.sync_guard_share {
+            let all: HashSet<TaskId> = wrong.iter().map(|event| event.task.clone()).collect();
+            match before {
+                // The last sync saw the same: believe it, for those that both saw.
+                Some(before) => wrong.retain(|event| before.contains(&event.task)),
+                None => {
+                    let (wrong_count, of) = (wrong.len(), known.len());
+                    wrong.clear();
+                    slot.sync.held = Some(all);
+                    notices.push(Notice::SyncHeld { module: name.clone(), wrong: wrong_count, of });
+                }
+            }
+        }
+        slot.count.sync_differences += (missing.len() + wrong.len()) as u64;
+        for event in &missing {
+            notices.push(Notice::SyncMissing { module: name.clone(), task: event.task.clone() });
+        }
+        for event in &wrong {
+            notices.push(Notice::SyncWrong { module: name.clone(), task: event.task.clone() });
+        }
+        SyncDifference { missing, wrong }
+    }
+
+    /// What the module wants done about the difference goes in front of its lane.
+    pub(crate) fn add_cleanup(&mut self, slot: usize, tasks: Vec<CleanupTask>, now: Now) {
+        let jobs: Vec<Job> = tasks.into_iter().map(|task| cleanup_job(task.event)).collect();
+        let name = self.slots[slot].name();
+        for job in &jobs {
+            self.notices.push(Notice::Created { module: name.clone(), id: job.display_id.clone() });
+        }
+        self.notices.push(Notice::SyncDone { module: name, cleanups: jobs.len() });
+        self.slots[slot].lane.push_front(jobs);
+        self.pump(slot, now);
+    }
+}
+
+fn cleanup_job(event: TaskEvent) -> Job {
+    let display_id: Arc<str> = event.display_id().into();
+    Job {
+        event_id: format!("{display_id}_sync").into(),
+        display_id,
+        event: Arc::new(event),
+        origin: Origin::Cleanup,
+        attempts: 0,
+        last_error: None,
+        phase: Phase::Waiting,
+    }
+}
+
+impl RunningTask {
+    fn as_event(&self) -> TaskEvent {
+        TaskEvent {
+            task: self.id.clone(),
+            status: TaskStatus::Running,
+            app: self.app.clone(),
+            host: self.host.clone(),
+            ports: self.ports.clone(),
+            event_type: None,
+            timestamp: None,
+        }
+    }
+}

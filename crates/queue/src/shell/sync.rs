@@ -1,0 +1,208 @@
+//! When to sync, and fetching the list of running tasks: one fetch at a time, shared by all modules that wait for one.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mconn_model::{AppId, TaskId};
+use mconn_store::BoxFuture;
+
+use super::run::message;
+use super::{Reply, Shell, tell};
+use crate::core::Core;
+use crate::{SyncError, SyncOutcome};
+
+/// A task that runs, as the source lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningTask {
+    /// Mesos task id.
+    pub id: TaskId,
+    /// Its app.
+    pub app: AppId,
+    /// The agent's host name.
+    pub host: Option<Arc<str>>,
+    /// Agent host ports.
+    pub ports: Vec<u16>,
+}
+
+/// Where the list of running tasks comes from.
+pub trait RunningTasks: Send + Sync + 'static {
+    /// Everything that runs now. An error (all hosts tried, with the reason of each) leaves inventories untouched. Must
+    /// have a deadline of its own.
+    fn fetch(&self) -> BoxFuture<'static, Result<Vec<RunningTask>, String>>;
+}
+
+/// Why a sync takes place (spec/mconn.md section 12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncTrigger {
+    /// This node has begun to work on events.
+    Start,
+    /// MCONN_MODULE_SYNC_TIME has passed.
+    Interval,
+    /// Marathon has a new leader, or registered anew with Mesos.
+    LeaderChange,
+    /// A preset was created, changed or removed.
+    Preset,
+    /// Somebody asked for it.
+    Request,
+}
+
+impl SyncTrigger {
+    /// Nobody would notice a failure, so it is tried again.
+    fn is_automatic(self) -> bool {
+        self != Self::Request
+    }
+}
+
+type Answer = Reply<Result<SyncOutcome, SyncError>>;
+
+/// Pause before a failed automatic sync is tried again; doubles up to the interval or [`RETRY_MAX`].
+const RETRY_BASE: Duration = Duration::from_secs(5);
+/// Longest such pause.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+struct Round {
+    /// Modules, and who waits for each.
+    slots: BTreeMap<usize, Vec<Answer>>,
+    automatic: bool,
+}
+
+pub(super) struct Syncs {
+    source: Arc<dyn RunningTasks>,
+    pub(super) fetch: Option<BoxFuture<'static, Result<Vec<RunningTask>, String>>>,
+    /// Those whose list is on its way.
+    current: Round,
+    /// Those who came later: that list may be older than what they want to see.
+    next: Round,
+    interval: Duration,
+    slots: usize,
+    next_interval: Duration,
+    retry: Option<(u32, Duration)>,
+    rng: fastrand::Rng,
+}
+
+impl Syncs {
+    pub(super) fn new(
+        source: Arc<dyn RunningTasks>,
+        interval: Duration,
+        slots: usize,
+        seed: u64,
+        now: Duration,
+    ) -> Self {
+        Self {
+            source,
+            fetch: None,
+            current: Round::default(),
+            next: Round::default(),
+            interval,
+            slots,
+            next_interval: now + interval,
+            retry: None,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    pub(super) fn request_all(&mut self, core: &mut Core, trigger: SyncTrigger) {
+        for slot in 0..self.slots {
+            self.request(core, slot, trigger, None);
+        }
+    }
+
+    /// Joins the module's sync if one is under way, else begins one.
+    pub(super) fn request(
+        &mut self,
+        core: &mut Core,
+        slot: usize,
+        trigger: SyncTrigger,
+        answer: Option<Answer>,
+    ) {
+        let joins = self.current.slots.contains_key(&slot);
+        let round = if joins || self.fetch.is_none() { &mut self.current } else { &mut self.next };
+        round.automatic |= trigger.is_automatic();
+        round.slots.entry(slot).or_default().extend(answer);
+        self.begin(core);
+    }
+
+    fn begin(&mut self, core: &mut Core) {
+        if self.fetch.is_some() || self.current.slots.is_empty() {
+            return;
+        }
+        for slot in self.current.slots.keys() {
+            core.begin_sync(*slot);
+        }
+        self.fetch = Some(self.source.fetch());
+    }
+
+    pub(super) fn tick(&mut self, core: &mut Core, now: Duration) {
+        if now >= self.next_interval {
+            self.next_interval = now + self.interval;
+            self.request_all(core, SyncTrigger::Interval);
+        }
+        if self.retry.is_some_and(|(_, at)| now >= at) {
+            // The count stays, the time is set anew by the next failure.
+            self.retry = self.retry.map(|(failures, _)| (failures, Duration::MAX));
+            self.request_all(core, SyncTrigger::Interval);
+        }
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Duration> {
+        if self.slots == 0 {
+            return None;
+        }
+        let retry = self.retry.map(|(_, at)| at).filter(|at| *at != Duration::MAX);
+        Some(retry.map_or(self.next_interval, |at| at.min(self.next_interval)))
+    }
+
+    fn failed(&mut self, automatic: bool, now: Duration) {
+        if automatic {
+            let failures = self.retry.map_or(0, |(failures, _)| failures);
+            let pause = RETRY_MAX.min(RETRY_BASE * 2_u32.saturating_pow(failures));
+            let pause = pause.mul_f64(0.5 + self.rng.f64() / 2.0);
+            self.retry = Some((failures + 1, now + pause));
+        }
+    }
+}
+
+impl Shell {
+    /// The list is here, or is not to be had.
+    pub(super) fn listed(&mut self, listing: Result<Vec<RunningTask>, String>) {
+        self.syncs.fetch = None;
+        let round = std::mem::replace(&mut self.syncs.current, std::mem::take(&mut self.syncs.next));
+        match listing {
+            Ok(running) => {
+                self.syncs.retry = None;
+                for (slot, answers) in round.slots {
+                    let outcome = self.compare(slot, &running);
+                    for answer in answers {
+                        tell(answer, Ok(outcome));
+                    }
+                }
+            }
+            Err(reason) => {
+                let reason: Arc<str> = reason.into();
+                self.syncs.failed(round.automatic, self.clock.now().mono);
+                for (slot, answers) in round.slots {
+                    self.core.fail_sync(slot, &reason);
+                    for answer in answers {
+                        tell(answer, Err(SyncError::Unreachable { reason: reason.clone() }));
+                    }
+                }
+            }
+        }
+        self.syncs.begin(&mut self.core);
+    }
+
+    fn compare(&mut self, slot: usize, running: &[RunningTask]) -> SyncOutcome {
+        let difference = self.core.finish_sync(slot, running);
+        let module = &self.setups[slot].module;
+        let tasks = catch_unwind(AssertUnwindSafe(|| module.clean_up(&difference))).unwrap_or_else(|panic| {
+            let text = message(&*panic);
+            tracing::error!("module \"{}\" panicked while it planned its clean-up: {text}", module.name());
+            difference.as_cleanup_tasks()
+        });
+        self.core.add_cleanup(slot, tasks, self.clock.now());
+        SyncOutcome { missing: difference.missing.len(), wrong: difference.wrong.len() }
+    }
+}
