@@ -1,1 +1,3 @@
-//! Marathon: the JSON of ten generations to the model, and following one as an explicit state machine.
+//! Marathon.
+pub mod event;
+pub mod json;

@@ -1,4 +1,5 @@
 //! The HTTP client against raw servers that misbehave.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::io::Write as _;
 use std::sync::Arc;
