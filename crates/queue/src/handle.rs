@@ -131,8 +131,11 @@ pub(crate) enum Command {
         reply: Option<Reply<Result<SyncOutcome, SyncError>>>,
     },
     /// Anything that only looks.
-    View(Box<dyn FnOnce(&Core, Now) + Send>),
+    View(Look),
 }
+
+/// Reads the core, and sends what it saw to whoever asked.
+pub(crate) type Look = Box<dyn FnOnce(&Core, Now) + Send>;
 
 /// Talks to a queue. Cheap to clone. Every call is answered within the deadline given to [`crate::start`], except
 /// [`QueueHandle::sync`], which waits for Marathon as well.
