@@ -1,0 +1,313 @@
+//! From raw layers to the resolved [`Config`]: fills in defaults, reads every text, checks what must go together. No I/O.
+//! It collects everything that is wrong before it gives up.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::problem::{ConfigErrors, Problem, place};
+use super::raw::{Given, Origin, Raw};
+use super::read::{self, Expected};
+use super::resolved::{
+    Config, HelloWorldDelay, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved,
+    Store, SyncGuard, ZooKeeper,
+};
+use super::secret::{HttpCredentials, mask};
+use super::setting::{Default, Kind};
+use super::table::{Name, SETTINGS};
+use crate::logging;
+
+const SANDBOX: &str = "MESOS_SANDBOX";
+
+impl Raw {
+    /// Reads all texts.
+    ///
+    /// # Errors
+    /// Everything that does not fit, at once.
+    pub(crate) fn resolve(mut self) -> Result<Config, ConfigErrors> {
+        let (problems, warnings) = self.take_findings();
+        let texts = SETTINGS.iter().filter_map(|s| Some((s.name, effective(&self, s.name)?))).collect();
+        let sandbox = self.fallback(SANDBOX).map(str::to_owned);
+        let mut resolver = Resolver { texts, problems, warnings };
+        resolver.derive(sandbox.as_deref());
+        let config = resolver.config(&self, sandbox.is_some());
+        match ConfigErrors::new(resolver.problems) {
+            Some(errors) => Err(errors),
+            None => Ok(config),
+        }
+    }
+}
+
+/// The given value, the fallback or the fixed default.
+fn effective(raw: &Raw, name: Name) -> Option<Given> {
+    if let Some(given) = raw.given(name) {
+        return Some(given.clone());
+    }
+    match name.setting().default {
+        Default::Text(text) => Some(Given::new(text, Origin::Default)),
+        Default::Fallback { env, suffix, text } => Some(match raw.fallback(env) {
+            Some(value) => Given::new(format!("{value}{suffix}"), Origin::Fallback(env)),
+            None => Given::new(text, Origin::Default),
+        }),
+        Default::Derived(_) => None,
+    }
+}
+
+struct Resolver {
+    texts: BTreeMap<Name, Given>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl Resolver {
+    fn text(&self, name: Name) -> &str {
+        self.texts.get(&name).map_or("", Given::text)
+    }
+
+    /// Fills in the defaults that follow from other settings.
+    fn derive(&mut self, sandbox: Option<&str>) {
+        let level = if self.text(Name::NodeEnv) == "development" { "4" } else { "3" };
+        let verify = !self.text(Name::MarathonCaFile).is_empty();
+        let derived = [
+            (Name::LoggerLevel, level.to_owned()),
+            (Name::HelloWorldDelay, "250".to_owned()),
+            (Name::MarathonVerify, verify.to_string()),
+            (Name::DataDir, self.default_data_dir(sandbox)),
+        ];
+        for (name, text) in derived {
+            self.texts.entry(name).or_insert_with(|| Given::new(text, Origin::Default));
+        }
+    }
+
+    /// One folder per namespace and node, because one process may have it open: two nodes of one cluster on one machine,
+    /// or nodes of two clusters, must not meet in it. The host is part of it because a Mesos sandbox or a home folder can
+    /// lie on a share that several machines see.
+    fn default_data_dir(&self, sandbox: Option<&str>) -> String {
+        let namespace = self.text(Name::ZkPath).trim_matches('/');
+        let node =
+            format!("{}_{}", read::file_name(self.text(Name::Host)), read::file_name(self.text(Name::Port)));
+        let dir = PathBuf::from(sandbox.unwrap_or("."))
+            .join("mconn-data")
+            .join(read::file_name(namespace))
+            .join(node);
+        dir.to_string_lossy().into_owned()
+    }
+
+    /// Reads one text; what does not fit is noted, and `otherwise` stands in until the errors are reported.
+    fn read<T>(&mut self, name: Name, otherwise: T, reader: impl FnOnce(&str) -> Result<T, Expected>) -> T {
+        match reader(self.text(name)) {
+            Ok(value) => value,
+            Err(expected) => {
+                if let Some(given) = self.texts.get(&name) {
+                    self.problems.push(Problem::value(name.setting(), given, expected));
+                }
+                otherwise
+            }
+        }
+    }
+
+    fn millis(&mut self, name: Name, min: u64) -> Duration {
+        self.read(name, Duration::ZERO, |text| read::millis(text, min))
+    }
+
+    fn count(&mut self, name: Name, min: usize, max: usize) -> usize {
+        self.read(name, min, |text| read::number(text, min, max))
+    }
+
+    fn number(&mut self, name: Name, min: u32, max: u32) -> u32 {
+        self.read(name, min, |text| read::number(text, min, max))
+    }
+
+    /// The original's switches: exactly `true` is on. What is neither of the two words gets a warning.
+    fn loose(&mut self, name: Name) -> bool {
+        debug_assert_eq!(name.setting().kind, Kind::LooseBool);
+        let text = self.text(name);
+        let on = text == "true";
+        if !on && !matches!(text, "false" | "") {
+            let warning =
+                format!("{} is {text:?}, which counts as false: only \"true\" is on", name.setting().env);
+            self.warnings.push(warning);
+        }
+        on
+    }
+
+    /// Reads two times of which the first must not be above the second.
+    fn ordered(&mut self, low: Name, high: Name, min: u64) -> (Duration, Duration) {
+        let before = self.problems.len();
+        let times = (self.millis(low, min), self.millis(high, min));
+        if self.problems.len() == before
+            && times.0 > times.1
+            && let Some(given) = self.texts.get(&low)
+        {
+            self.problems.push(Problem::Above {
+                place: place(low.setting(), given.origin()),
+                shown: given.text().to_owned(),
+                other: high.setting().env,
+                other_value: times.1.as_millis(),
+            });
+        }
+        times
+    }
+
+    fn is_given(&self, name: Name) -> bool {
+        let origin = self.texts.get(&name).map(Given::origin);
+        !matches!(origin, None | Some(Origin::Default | Origin::Fallback(_)))
+    }
+
+    fn config(&mut self, raw: &Raw, in_sandbox: bool) -> Config {
+        let config = Config {
+            node: self.node(),
+            http: self.http(),
+            log: self.log(),
+            marathon: self.marathon(),
+            zookeeper: self.zookeeper(),
+            store: self.store(in_sandbox),
+            modules: self.modules(raw),
+            queue: self.queue(),
+            warnings: Vec::new(),
+            values: Vec::new(),
+        };
+        let values = self.texts.iter().map(|(name, given)| {
+            let setting = name.setting();
+            Resolved { setting, shown: mask(setting.secret, given.text()), origin: given.origin().clone() }
+        });
+        Config { values: values.collect(), warnings: std::mem::take(&mut self.warnings), ..config }
+    }
+
+    fn node(&mut self) -> Node {
+        Node {
+            host: self.read(Name::Host, String::new(), read::host),
+            port: self.read(Name::Port, 0, |text| read::number(text, 0, u16::MAX)),
+            bind: self.read(Name::Bind, std::net::Ipv4Addr::UNSPECIFIED.into(), read::address),
+            development: self.text(Name::NodeEnv) == "development",
+            shutdown_timeout: self.millis(Name::ShutdownTimeout, 0),
+        }
+    }
+
+    fn http(&mut self) -> Http {
+        let credentials = read::credentials(self.text(Name::Credentials));
+        if credentials == HttpCredentials::Malformed {
+            let text = "\"MCONN_CREDENTIALS\" has an invalid formatting and basic-auth has been disabled! \
+                        Expected user:password with exactly one colon; until then every client has access";
+            self.warnings.push(text.to_owned());
+        }
+        Http {
+            credentials,
+            body_limit: self.count(Name::BodyLimit, 1024, 1 << 30),
+            request_timeout: self.millis(Name::RequestTimeout, 1),
+            max_connections: self.count(Name::MaxConnections, 1, 1_000_000),
+        }
+    }
+
+    fn log(&mut self) -> Log {
+        let level = self.read(Name::LoggerLevel, 3, |text| read::number(text, 1, 4));
+        Log {
+            level: logging::Level::from_number(level).unwrap_or(logging::Level::Info),
+            format: self.read(Name::LogFormat, logging::Format::Classic, |text| match text {
+                "classic" => Ok(logging::Format::Classic),
+                "json" => Ok(logging::Format::Json),
+                _ => Err("classic or json".to_owned()),
+            }),
+            muted: !self.text(Name::LoggerMuted).is_empty(),
+        }
+    }
+
+    fn marathon(&mut self) -> Marathon {
+        let tls = self.loose(Name::MarathonSsl);
+        let ca_file = Some(self.text(Name::MarathonCaFile)).filter(|f| !f.is_empty()).map(PathBuf::from);
+        let verify = self.read(Name::MarathonVerify, false, read::boolean);
+        if tls && !verify {
+            let text = "MCONN_MARATHON_SSL is true, but Marathon's certificate is not verified: anyone on the way can \
+                        pose as Marathon. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true";
+            self.warnings.push(text.to_owned());
+        }
+        let (compare_min, compare_max) =
+            self.ordered(Name::MarathonCompareMin, Name::MarathonCompareMax, 100);
+        Marathon {
+            hosts: self.read(Name::MarathonHosts, Vec::new(), |text| read::marathon_hosts(text, tls)),
+            tls,
+            ca_file,
+            verify,
+            connect_timeout: self.millis(Name::MarathonConnectTimeout, 1),
+            request_timeout: self.millis(Name::MarathonRequestTimeout, 1),
+            listing_timeout: self.millis(Name::MarathonListingTimeout, 1),
+            watchdog: self.millis(Name::MarathonWatchdog, 100),
+            compare_min,
+            compare_max,
+            requests_per_minute: self.number(Name::MarathonRequestBudget, 1, 1_000_000),
+            intake: self.read(Name::Intake, Intake::Both, read::intake),
+            callback_url: self.read(Name::CallbackUrl, None, read::callback_url),
+        }
+    }
+
+    fn zookeeper(&mut self) -> ZooKeeper {
+        ZooKeeper {
+            hosts: read::list(self.text(Name::ZkHosts)).iter().map(|host| host.trim().to_owned()).collect(),
+            path: self.read(Name::ZkPath, String::new(), read::namespace),
+            session_timeout: self.millis(Name::ZkSessionTimeout, 0),
+            spin_delay: self.millis(Name::ZkSpinDelay, 0),
+            retries: self.number(Name::ZkRetries, 0, 1_000_000),
+        }
+    }
+
+    fn store(&mut self, in_sandbox: bool) -> Store {
+        let data_dir = self.read(Name::DataDir, PathBuf::new(), |text| match text {
+            "" => Err("a folder".to_owned()),
+            text => Ok(PathBuf::from(text)),
+        });
+        let store = self.read(Name::Store, Store::Memory, |text| match text {
+            "embedded" => Ok(Store::Embedded { data_dir }),
+            "memory" => Ok(Store::Memory),
+            "zookeeper" => Err("embedded or memory: this version has no ZooKeeper store yet".to_owned()),
+            _ => Err("embedded or memory".to_owned()),
+        });
+        if self.is_given(Name::ZkHosts) {
+            let text = "MCONN_ZK_HOSTS is set, but this version has no ZooKeeper store yet: state is kept on this node \
+                        alone, and other nodes do not share it";
+            self.warnings.push(text.to_owned());
+        }
+        if in_sandbox && matches!(store, Store::Embedded { .. }) && !self.is_given(Name::DataDir) {
+            let text = "The data folder lies in the Mesos sandbox and is lost with this task. Set MCONN_DATA_DIR to a \
+                        persistent volume";
+            self.warnings.push(text.to_owned());
+        }
+        store
+    }
+
+    fn modules(&mut self, raw: &Raw) -> Modules {
+        self.loose(Name::ModulePrepare);
+        let start = read::list(self.text(Name::ModuleStart));
+        for folder in start.iter().filter(|folder| folder.trim() != folder.as_str()) {
+            let text =
+                format!("MCONN_MODULE_START has {folder:?} with its blanks, which are part of the name");
+            self.warnings.push(text);
+        }
+        let known = self.millis(Name::HelloWorldDelay, 0);
+        let undefined = if raw.given(Name::HelloWorldDelay).is_some() { known } else { Duration::ZERO };
+        let one = ModuleConcurrency { all: std::num::NonZeroUsize::MIN, by_module: BTreeMap::new() };
+        Modules {
+            path: PathBuf::from(self.text(Name::ModulePath)),
+            start,
+            sync_interval: self.millis(Name::ModuleSyncTime, 100),
+            concurrency: self.read(Name::ModuleConcurrency, one, read::concurrency),
+            sync_guard: SyncGuard {
+                share: self.read(Name::SyncGuardShare, 0.0, read::share),
+                items: self.count(Name::SyncGuardItems, 0, 100_000_000),
+            },
+            test_delay: self.millis(Name::TestDelay, 0),
+            hello_world_delay: HelloWorldDelay { known, undefined },
+        }
+    }
+
+    fn queue(&mut self) -> Queue {
+        let (backoff, max) = self.ordered(Name::QueueRetryBackoff, Name::QueueRetryBackoffMax, 0);
+        Queue {
+            timeout: self.millis(Name::QueueTimeout, 1),
+            limit: self.count(Name::QueueLimit, 1, 100_000_000),
+            retries: self.number(Name::QueueRetries, 0, 1000),
+            retry_backoff: backoff,
+            retry_backoff_max: max,
+            dead_letter_limit: self.count(Name::DeadLetterLimit, 0, 100_000_000),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The resolved configuration: strict types, no texts to be read again. Built once by `resolve`; it never changes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mconn_model::ModuleName;
+
+use super::raw::Origin;
+use super::secret::{HttpCredentials, MarathonHost, SecretUrl};
+use super::setting::Setting;
+use super::table::INFO_ROWS;
+use crate::logging;
+
+/// All that a node needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// This node.
+    pub(crate) node: Node,
+    /// Its HTTP side.
+    pub(crate) http: Http,
+    /// Its log.
+    pub(crate) log: Log,
+    /// The Marathon it follows.
+    pub(crate) marathon: Marathon,
+    /// ZooKeeper; read and checked, but not used by this version's stores.
+    pub(crate) zookeeper: ZooKeeper,
+    /// Where state lives.
+    pub(crate) store: Store,
+    /// Modules and their sync.
+    pub(crate) modules: Modules,
+    /// The queue.
+    pub(crate) queue: Queue,
+    /// What the operator should hear at start, besides errors.
+    pub(crate) warnings: Vec<String>,
+    pub(super) values: Vec<Resolved>,
+}
+
+/// One setting's text as it may be shown, and where it came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolved {
+    /// The row of the table.
+    pub(crate) setting: &'static Setting,
+    /// The text, without its secrets.
+    pub(crate) shown: String,
+    /// Who gave it.
+    pub(crate) origin: Origin,
+}
+
+/// This node.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// Under which others reach it.
+    pub(crate) host: String,
+    /// The wanted port; 0 takes a free one.
+    pub(crate) port: u16,
+    /// The address to listen on.
+    pub(crate) bind: IpAddr,
+    /// `NODE_ENV=development`.
+    pub(crate) development: bool,
+    /// For a clean end.
+    pub(crate) shutdown_timeout: Duration,
+}
+
+/// The HTTP side.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    /// Who may come in.
+    pub(crate) credentials: HttpCredentials,
+    /// Bytes of a request body at most.
+    pub(crate) body_limit: usize,
+    /// For an answer.
+    pub(crate) request_timeout: Duration,
+    /// Client connections at a time.
+    pub(crate) max_connections: usize,
+}
+
+/// The log.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    /// What is worth a line.
+    pub(crate) level: logging::Level,
+    /// The shape of a line.
+    pub(crate) format: logging::Format,
+    /// No line at all.
+    pub(crate) muted: bool,
+}
+
+/// Where task events are accepted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// Stream and callbacks.
+    Both,
+    /// Marathon's event stream only.
+    Stream,
+    /// `POST /v1/queue` only.
+    Callback,
+}
+
+impl Intake {
+    /// Whether events of Marathon's stream count.
+    pub(crate) fn takes_stream(self) -> bool {
+        self != Self::Callback
+    }
+
+    /// Whether events that are posted count.
+    pub(crate) fn takes_callbacks(self) -> bool {
+        self != Self::Stream
+    }
+}
+
+/// The Marathon to follow.
+#[derive(Debug, Clone)]
+pub(crate) struct Marathon {
+    /// Tried in order; none means that no Marathon is followed.
+    pub(crate) hosts: Vec<MarathonHost>,
+    /// https.
+    pub(crate) tls: bool,
+    /// Authorities that vouch for it.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Whether its certificate is verified.
+    pub(crate) verify: bool,
+    /// To connect.
+    pub(crate) connect_timeout: Duration,
+    /// For a small request.
+    pub(crate) request_timeout: Duration,
+    /// For a listing of everything.
+    pub(crate) listing_timeout: Duration,
+    /// Of silence on the stream.
+    pub(crate) watchdog: Duration,
+    /// Between full comparisons at least.
+    pub(crate) compare_min: Duration,
+    /// Between full comparisons at most.
+    pub(crate) compare_max: Duration,
+    /// Requests for single apps a minute.
+    pub(crate) requests_per_minute: u32,
+    /// Where events come from.
+    pub(crate) intake: Intake,
+    /// What to register with Marathon.
+    pub(crate) callback_url: Option<SecretUrl>,
+}
+
+/// ZooKeeper.
+#[derive(Debug, Clone)]
+pub(crate) struct ZooKeeper {
+    /// `host:port` each.
+    pub(crate) hosts: Vec<String>,
+    /// The namespace: begins with a slash and does not end in one.
+    pub(crate) path: String,
+    /// Asked for.
+    pub(crate) session_timeout: Duration,
+    /// After all hosts have been tried.
+    pub(crate) spin_delay: Duration,
+    /// Of one operation.
+    pub(crate) retries: u32,
+}
+
+/// Where presets, inventories and the journal live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// In a folder.
+    Embedded {
+        /// The folder, of this node and namespace alone.
+        data_dir: PathBuf,
+    },
+    /// Nowhere: gone with the process.
+    Memory,
+}
+
+/// Modules and their sync.
+#[derive(Debug, Clone)]
+pub(crate) struct Modules {
+    /// The folder of module folders.
+    pub(crate) path: PathBuf,
+    /// What to start, in order: folder or module names, with the blanks they were given with.
+    pub(crate) start: Vec<String>,
+    /// Between syncs.
+    pub(crate) sync_interval: Duration,
+    /// Tasks at a time.
+    pub(crate) concurrency: ModuleConcurrency,
+    /// When a sync holds back.
+    pub(crate) sync_guard: SyncGuard,
+    /// Of the module Test.
+    pub(crate) test_delay: Duration,
+    /// Of the module HelloWorld.
+    pub(crate) hello_world_delay: HelloWorldDelay,
+}
+
+/// Pretended work of the module HelloWorld.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HelloWorldDelay {
+    /// For statuses it knows.
+    pub(crate) known: Duration,
+    /// For all others: nothing by default, the same as `known` if the variable is set.
+    pub(crate) undefined: Duration,
+}
+
+/// Tasks a module works on at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModuleConcurrency {
+    pub(super) all: NonZeroUsize,
+    pub(super) by_module: BTreeMap<ModuleName, NonZeroUsize>,
+}
+
+impl ModuleConcurrency {
+    /// For this module.
+    pub(crate) fn of(&self, module: &ModuleName) -> NonZeroUsize {
+        self.by_module.get(module).copied().unwrap_or(self.all)
+    }
+}
+
+/// A sync that would remove more than both of these waits for a second one that agrees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SyncGuard {
+    /// Of the inventory, 0 to 1.
+    pub(crate) share: f64,
+    /// Up to this many removals are never held.
+    pub(crate) items: usize,
+}
+
+/// The queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    /// At the head of the main queue.
+    pub(crate) timeout: Duration,
+    /// Events waiting at most.
+    pub(crate) limit: usize,
+    /// Further attempts at a failed task.
+    pub(crate) retries: u32,
+    /// Before the first retry.
+    pub(crate) retry_backoff: Duration,
+    /// Before any retry at most.
+    pub(crate) retry_backoff_max: Duration,
+    /// Kept per module.
+    pub(crate) dead_letter_limit: usize,
+}
+
+impl Node {
+    /// `host:port`, as `/v1/leader` shows it.
+    pub(crate) fn authority(&self) -> String {
+        if self.host.contains(':') && !self.host.starts_with('[') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The original's serverurl.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.authority())
+    }
+}
+
+impl Config {
+    /// All settings in the order of the table.
+    pub(crate) fn values(&self) -> &[Resolved] {
+        &self.values
+    }
+
+    /// The sixteen variables that `/v1/info` shows, in the original's order, without secrets.
+    pub(crate) fn info_env(&self) -> Vec<(&'static str, String)> {
+        self.values[..INFO_ROWS].iter().map(|v| (v.setting.env, v.shown.clone())).collect()
+    }
+
+    /// The lines that a node logs at start, one per setting, in the original's form.
+    pub(crate) fn start_lines(&self) -> Vec<String> {
+        let line = |v: &Resolved| {
+            let default = match v.origin {
+                Origin::Default | Origin::Fallback(_) => "default value, ",
+                Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_) => "",
+            };
+            format!("ENV \"{}={}\", {default}{}", v.setting.env, v.shown, v.setting.description)
+        };
+        self.values.iter().map(line).collect()
+    }
+}

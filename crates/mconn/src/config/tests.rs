@@ -1,0 +1,365 @@
+//! Layers, defaults and secrets, for every setting of the table.
+
+use std::time::Duration;
+
+use super::setting::Default as D;
+use super::table::SETTINGS;
+use super::*;
+
+/// A secret that no output may have in it.
+const HUSH: &str = "hush";
+
+fn resolve(environment: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    Raw::new().with_environment(environment.iter().copied()).resolve()
+}
+
+fn config(environment: &[(&str, &str)]) -> Config {
+    resolve(environment).unwrap()
+}
+
+fn errors(environment: &[(&str, &str)]) -> Vec<String> {
+    lines(&resolve(environment).unwrap_err())
+}
+
+fn lines(errors: &ConfigErrors) -> Vec<String> {
+    errors.problems().iter().map(ToString::to_string).collect()
+}
+
+fn shown(config: &Config, name: Name) -> (&str, String) {
+    let value = &config.values()[name as usize];
+    (&value.shown, value.origin.to_string())
+}
+
+/// Three texts that fit a setting, no two of them alike.
+fn three(name: Name) -> [&'static str; 3] {
+    match name {
+        Name::LoggerLevel => ["1", "2", "4"],
+        Name::ModulePrepare | Name::MarathonSsl => ["false", "true", ""],
+        Name::MarathonVerify => ["false", "true", "false"],
+        Name::Store => ["memory", "embedded", "memory"],
+        Name::LogFormat => ["json", "classic", "json"],
+        Name::Intake => ["stream", "callback", "both"],
+        Name::Bind => ["127.0.0.1", "::", "10.0.0.1"],
+        Name::CallbackUrl => ["http://a/q", "http://b/q", "https://c/q"],
+        Name::SyncGuardShare => ["0.1", "0.2", "1"],
+        Name::MarathonCompareMin => ["1000", "2000", "3000"],
+        Name::MarathonCompareMax => ["3000000", "4000000", "5000000"],
+        Name::QueueRetryBackoff => ["1", "2", "3"],
+        Name::Credentials => ["", "a:b", "c"],
+        Name::MarathonHosts => ["a:1", "b:2,c:3", ""],
+        _ => ["100001", "100002", "100003"],
+    }
+}
+
+/// As [`three`], within the bounds of small numbers.
+fn texts(name: Name) -> [&'static str; 3] {
+    match name {
+        Name::Port => ["1", "2", "65535"],
+        Name::QueueRetries | Name::ModuleConcurrency => ["1", "2", "1000"],
+        _ => three(name),
+    }
+}
+
+fn masked(name: Name, text: &str) -> String {
+    secret::mask(name.setting().secret, text)
+}
+
+#[test]
+fn every_setting_has_its_default() {
+    let none = config(&[]);
+    for s in SETTINGS {
+        let (text, origin) = shown(&none, s.name);
+        assert_eq!(origin, "default", "{}", s.key);
+        match s.default {
+            D::Text(default) | D::Fallback { text: default, .. } => assert_eq!(text, default, "{}", s.key),
+            D::Derived(_) => {}
+        }
+    }
+    assert_eq!(shown(&none, Name::LoggerLevel).0, "3");
+    assert_eq!(shown(&none, Name::HelloWorldDelay).0, "250");
+    assert_eq!(shown(&none, Name::MarathonVerify).0, "false");
+    assert_eq!(shown(&none, Name::DataDir).0, "./mconn-data/mconn/127.0.0.1_1234");
+    assert_eq!(none.warnings, [""; 0]);
+}
+
+#[test]
+fn every_setting_can_be_set_by_file_environment_and_flag_in_this_order() {
+    for s in SETTINGS {
+        let (area, key) = s.key.split_once('.').unwrap();
+        let [by_file, by_env, by_flag] = texts(s.name);
+        let file = format!("# first\n[{area}]\n{key} = \"{by_file}\"\n");
+        let expect = |raw: Raw, text: &str, origin: String| {
+            let config = raw.resolve().unwrap_or_else(|e| panic!("{}: {e}", s.key));
+            assert_eq!(shown(&config, s.name), (masked(s.name, text).as_str(), origin), "{}", s.key);
+        };
+        let raw = Raw::new().with_file("m.toml", &file);
+        expect(raw.clone(), by_file, "file m.toml:3".to_owned());
+        let raw = raw.with_environment([(s.env, by_env)]);
+        expect(raw.clone(), by_env, format!("environment ${}", s.env));
+        expect(raw.with_flags([(s.flag, by_flag)]), by_flag, format!("flag --{}", s.flag));
+        // Layers may come in any order.
+        let reversed = Raw::new().with_flags([(s.flag, by_flag)]).with_environment([(s.env, by_env)]);
+        expect(reversed.with_file("m.toml", &file), by_flag, format!("flag --{}", s.flag));
+    }
+}
+
+#[test]
+fn fallback_variables_stand_in_and_give_way() {
+    for s in SETTINGS {
+        let D::Fallback { env, suffix, text } = s.default else { continue };
+        let [value, given, _] = texts(s.name);
+        let with = config(&[(env, value)]);
+        assert_eq!(shown(&with, s.name), (format!("{value}{suffix}").as_str(), format!("fallback ${env}")));
+        assert_eq!(shown(&config(&[(env, "")]), s.name).0, text, "an empty fallback counts as absent");
+        assert_eq!(shown(&config(&[(env, value), (s.env, given)]), s.name).0, given);
+    }
+    let marathon = config(&[("ALIAS_PORT_2181_TCP_ADDR", "10.0.0.9")]);
+    assert_eq!(marathon.zookeeper.hosts, ["10.0.0.9:2181"]);
+}
+
+#[test]
+fn an_empty_variable_wins_over_its_default() {
+    let c = config(&[
+        ("MCONN_MODULE_START", ""),
+        ("MCONN_MARATHON_HOSTS", ""),
+        ("MCONN_MODULE_PATH", ""),
+        ("MESOS_SANDBOX", "/s"),
+    ]);
+    assert!(c.modules.start.is_empty() && c.marathon.hosts.is_empty());
+    assert_eq!(c.modules.path, std::path::PathBuf::new());
+    assert_eq!(shown(&c, Name::ModulePath), ("", "environment $MCONN_MODULE_PATH".to_owned()));
+}
+
+#[test]
+fn under_marathon_four_variables_are_enough() {
+    let c = config(&[
+        ("HOST", "agent-1"),
+        ("PORT0", "31999"),
+        ("MARATHON_APP_ID", "/infra/mconn"),
+        ("MESOS_SANDBOX", "/mnt/mesos/sandbox"),
+    ]);
+    assert_eq!(c.node.authority(), "agent-1:31999");
+    assert_eq!(c.zookeeper.path, "/infra/mconn");
+    let data_dir = "/mnt/mesos/sandbox/mconn-data/infra%2Fmconn/agent-1_31999".into();
+    assert_eq!(c.store, Store::Embedded { data_dir });
+    assert!(c.warnings[0].contains("lost with this task"), "{:?}", c.warnings);
+    let kept = config(&[("MESOS_SANDBOX", "/s"), ("MCONN_DATA_DIR", "/data")]);
+    assert_eq!((kept.store, kept.warnings.len()), (Store::Embedded { data_dir: "/data".into() }, 0));
+}
+
+#[test]
+fn values_become_strict_types() {
+    let c = config(&[
+        ("NODE_ENV", "development"),
+        ("MCONN_MODULE_START", "Test, HelloWorld,"),
+        ("MCONN_MODULE_CONCURRENCY", "Test=4"),
+        ("MCONN_MARATHON_SSL", "true"),
+        ("MCONN_MARATHON_HOSTS", "me:hush@a,b:1"),
+        ("MCONN_MODULE_HELLOWORLD_DELAY", "7"),
+        ("MCONN_INTAKE", "callback"),
+        ("LOGGER_MUTED", "no"),
+    ]);
+    assert!(c.node.development && c.log.muted && c.log.level == crate::logging::Level::Debug);
+    assert_eq!(c.modules.start, ["Test", " HelloWorld"]);
+    assert!(c.warnings.iter().any(|w| w.contains("\" HelloWorld\" with its blanks")), "{:?}", c.warnings);
+    assert_eq!(format!("{:?}", c.marathon.hosts), "[***:***@a:443, b:1]");
+    assert!(!c.marathon.intake.takes_stream() && c.marathon.intake.takes_callbacks());
+    let seven = Duration::from_millis(7);
+    assert_eq!(c.modules.hello_world_delay, HelloWorldDelay { known: seven, undefined: seven });
+    let unset = config(&[]).modules.hello_world_delay;
+    assert_eq!(unset, HelloWorldDelay { known: Duration::from_millis(250), undefined: Duration::ZERO });
+}
+
+#[test]
+fn https_without_verification_is_said_aloud() {
+    let unverified = |environment: &[(&str, &str)]| {
+        let c = config(environment);
+        (c.marathon.verify, c.warnings.iter().any(|w| w.contains("is not verified")))
+    };
+    let ssl = ("MCONN_MARATHON_SSL", "true");
+    assert_eq!(unverified(&[ssl]), (false, true));
+    assert_eq!(unverified(&[ssl, ("MCONN_MARATHON_CA_FILE", "/ca.pem")]), (true, false));
+    assert_eq!(unverified(&[ssl, ("MCONN_MARATHON_VERIFY", "true")]), (true, false));
+    assert_eq!(
+        unverified(&[ssl, ("MCONN_MARATHON_CA_FILE", "/ca"), ("MCONN_MARATHON_VERIFY", "false")]),
+        (false, true)
+    );
+    assert_eq!(unverified(&[]), (false, false));
+    let loose = config(&[("MCONN_MARATHON_SSL", "TRUE")]);
+    assert!(!loose.marathon.tls && loose.warnings[0].contains("counts as false"));
+}
+
+#[test]
+fn all_errors_are_reported_at_once_with_place_value_and_expectation() {
+    let raw = Raw::new()
+        .with_file("m.toml", "[queue]\nlimit = 0\n\n[node]\nhots = \"a\"\nport = [1]\n[nowhere]\nx = 1\n")
+        .with_environment([("PORT0", "http"), ("MCONN_LOGGER_LEVEL", "5"), ("MCONN_STORE", "zookeeper")])
+        .with_flags([("bind", "eth0")]);
+    insta::assert_snapshot!(lines(&raw.resolve().unwrap_err()).join("\n"), @r#"
+    m.toml:5: unknown key "node.hots", did you mean "node.host"?
+    m.toml:6: node.port is an array, expected one value
+    m.toml:7: unknown key "nowhere"
+    PORT0 (in place of MCONN_PORT): the value "http" does not fit, expected a whole number from 0 to 65535
+    --bind: the value "eth0" does not fit, expected an IP address such as 0.0.0.0, :: or 127.0.0.1
+    MCONN_LOGGER_LEVEL: the value "5" does not fit, expected a whole number from 1 to 4
+    MCONN_STORE: the value "zookeeper" does not fit, expected embedded or memory: this version has no ZooKeeper store yet
+    m.toml:2 (queue.limit): the value "0" does not fit, expected a whole number from 1 to 100000000
+    "#);
+}
+
+#[test]
+fn bad_numbers_never_start_a_node() {
+    for s in SETTINGS.iter().filter(|s| matches!(s.kind, setting::Kind::Number(_))) {
+        for bad in ["", "abc", "-1", "1e400", "99999999999999999999", "1.5.2"] {
+            let got = errors(&[(s.env, bad)]);
+            assert!(
+                got.len() == 1 && got[0].starts_with(&format!("{}: the value {bad:?}", s.env)),
+                "{got:?}"
+            );
+        }
+    }
+    let crossed = errors(&[("MCONN_MARATHON_COMPARE_MIN", "300001")]);
+    assert_eq!(
+        crossed,
+        [
+            "MCONN_MARATHON_COMPARE_MIN: \"300001\" is above MCONN_MARATHON_COMPARE_MAX (300000), expected at most that"
+        ]
+    );
+}
+
+#[test]
+fn toml_values_may_have_their_own_types() {
+    let text = "
+        node.port = 0x4D2
+        marathon = { hosts = ['a:1', 'b:2'], ssl = true, verify = true }
+        sync = 1
+        [logger]
+        muted = false
+        [queue]
+        limit = 1_000
+        [modules]
+        sync_guard_share = 0.25
+    ";
+    let errors = Raw::new().with_file("m.toml", text).resolve().unwrap_err();
+    assert_eq!(lines(&errors), ["m.toml:4: unknown key \"sync\""]);
+    let c = Raw::new().with_file("m.toml", &text.replace("sync = 1", "")).resolve().unwrap();
+    assert_eq!((c.node.port, c.queue.limit, c.modules.sync_guard.share), (1234, 1000, 0.25));
+    assert!(c.marathon.tls && c.marathon.verify && c.marathon.hosts.len() == 2 && !c.log.muted);
+    let muted = Raw::new().with_file("m.toml", "logger.muted = true").resolve().unwrap();
+    assert!(muted.log.muted);
+}
+
+#[test]
+fn a_broken_file_is_named_by_its_line_and_not_shown() {
+    let text = "[http]\ncredentials = \"me:hush\n";
+    let errors = Raw::new().with_file("m.toml", text).resolve().unwrap_err();
+    assert!(errors.to_string().starts_with("m.toml:2: ") && !errors.to_string().contains(HUSH), "{errors}");
+}
+
+#[test]
+fn unknown_variables_get_a_warning() {
+    let c = config(&[
+        ("MCONN_QUEUE_LIMITS", HUSH),
+        ("MCONN_TEST_PATH", "/t"),
+        ("MCONN_CONFIG", "m.toml"),
+        ("PATH", "/bin"),
+    ]);
+    assert_eq!(
+        c.warnings,
+        ["The environment variable \"MCONN_QUEUE_LIMITS\" is not known and has no effect"]
+    );
+}
+
+#[test]
+fn malformed_credentials_switch_off_with_a_warning() {
+    for text in ["hush", "a:hush:c"] {
+        let c = config(&[("MCONN_CREDENTIALS", text)]);
+        assert_eq!(c.http.credentials, HttpCredentials::Malformed);
+        assert!(c.warnings[0].starts_with(
+            "\"MCONN_CREDENTIALS\" has an invalid formatting and basic-auth has been disabled!"
+        ));
+        assert!(!everything(&c).contains(HUSH));
+    }
+    assert_eq!(config(&[("MCONN_CREDENTIALS", "")]).http.credentials, HttpCredentials::Off);
+}
+
+/// All that a configuration can show of itself.
+fn everything(c: &Config) -> String {
+    format!("{c:?} {c:#?} {:?} {:?} {} {:?}", c.info_env(), c.start_lines(), explain(c), c.warnings)
+}
+
+#[test]
+fn no_output_shows_a_secret() {
+    let secrets = [
+        ("MCONN_CREDENTIALS", "hush:hush"),
+        ("MCONN_MARATHON_HOSTS", "hush:hush@a:1,hush@b:2,hush:hu,sh:hush@c:3"),
+        ("MCONN_CALLBACK_URL", "http://hush:hush@n/v1/queue?token=hush"),
+    ];
+    let raw = Raw::new().with_environment(secrets);
+    assert!(!format!("{raw:?}").contains(HUSH));
+    // A comma in a password makes the hosts unreadable: an error, and it does not tell either.
+    let errors = raw.resolve().unwrap_err();
+    assert!(!format!("{errors} {errors:?}").contains(HUSH), "{errors}");
+    assert!(errors.to_string().contains("***:***@c:3"), "{errors}");
+
+    let good = [secrets[0], ("MCONN_MARATHON_HOSTS", "hush:hush@a:1,hush@b:2"), secrets[2]];
+    let c = config(&good);
+    assert!(!everything(&c).contains(HUSH), "{}", everything(&c));
+    let HttpCredentials::On(credentials) = &c.http.credentials else { panic!("on") };
+    assert_eq!((credentials.reveal_user(), credentials.reveal_password()), (HUSH, HUSH));
+    assert_eq!(c.marathon.callback_url.as_ref().unwrap().reveal().password(), Some(HUSH));
+    let hosts = c.info_env().into_iter().find(|(name, _)| *name == "MCONN_MARATHON_HOSTS").unwrap().1;
+    assert_eq!(hosts, "***:***@a:1,***:***@b:2");
+
+    let bad = [("MCONN_CALLBACK_URL", "hush://hush@"), ("MCONN_MARATHON_HOSTS", "hush:hush@a:hush")];
+    let errors = resolve(&bad).unwrap_err();
+    assert_eq!(errors.problems().len(), 2);
+    assert!(!format!("{errors} {errors:?}").contains(HUSH), "{errors}");
+    let flags = Raw::new().with_flags([("credentials", "hush:hush")]);
+    assert!(!everything(&flags.resolve().unwrap()).contains(HUSH));
+}
+
+#[test]
+fn start_lines_have_the_form_of_the_original() {
+    let lines =
+        config(&[("MCONN_HOST", "me"), ("PORT0", "80"), ("MCONN_CREDENTIALS", "a:hush")]).start_lines();
+    assert_eq!(lines.len(), SETTINGS.len());
+    let wanted = [
+        "ENV \"MCONN_HOST=me\", name or address under which other nodes and browsers reach this node",
+        "ENV \"MCONN_PORT=80\", default value, HTTP port; 0 takes a free one",
+        "ENV \"MCONN_CREDENTIALS=***\", user:password that clients must give; empty asks nobody",
+    ];
+    assert_eq!([&lines[1], &lines[2], &lines[16]], wanted);
+}
+
+#[test]
+fn explain_shows_values_and_origins_in_columns() {
+    let raw = Raw::new()
+        .with_file("/etc/mconn.toml", "[queue]\nlimit = 5\n")
+        .with_environment([("HOST", "me"), ("MCONN_PATH", "/a\nb")])
+        .with_flags([("zk-path", "/ns")]);
+    let text = explain(&raw.resolve().unwrap());
+    let row = |key: &str| {
+        text.lines().find(|l| l.starts_with(key)).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("queue.limit "), "queue.limit 5 file /etc/mconn.toml:2");
+    assert_eq!(row("node.host"), "node.host me fallback $HOST");
+    assert_eq!(row("node.path"), "node.path /a\\nb environment $MCONN_PATH");
+    assert_eq!(row("zookeeper.path"), "zookeeper.path /ns flag --zk-path");
+    assert_eq!(row("modules.start"), "modules.start (empty) default");
+    let column = |needle: &str| text.lines().find_map(|l| l.find(needle)).unwrap();
+    assert_eq!(column("fallback $HOST"), column("flag --zk-path"));
+}
+
+#[test]
+fn flags_and_help_come_from_the_table() {
+    let mut command = clap::Command::new("t").args(arguments());
+    command.build();
+    command.clone().debug_assert();
+    let matches = command.clone().get_matches_from(["t", "--port", "80", "--module-start="]);
+    assert_eq!(given_flags(&matches), [("port", "80".to_owned()), ("module-start", String::new())]);
+    let help = command.render_long_help().to_string();
+    for s in SETTINGS {
+        assert!(help.contains(&format!("--{}", s.flag)) && help.contains(s.env), "{}", s.key);
+    }
+}
