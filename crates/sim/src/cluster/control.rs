@@ -1,0 +1,281 @@
+//! What a simulation can do that no Marathon can: scripted fates, forged events, a full cluster at once, and the truth.
+
+use super::answer::Answer;
+use super::definition::AppDef;
+use super::event::{Body, Event};
+use super::instance::{Condition, Instance};
+use super::path::PathId;
+use super::step::{Command, Effect, Fate};
+use super::{App, Cluster, parse};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Tasks that one request may put in place: five times the largest cluster we measure.
+const FILL_TASKS_MAX: u64 = 250_000;
+
+impl Cluster {
+    /// Commands that are answered at once.
+    pub(super) fn control(&mut self, command: Command) -> Answer {
+        match command {
+            Command::PortsBound { task, ports } => self.ports_bound(&task, ports),
+            Command::StreamAttached { remote } => {
+                self.emit(&Body::StreamAttached { remote_address: &remote })
+            }
+            Command::StreamDetached { remote } => {
+                self.emit(&Body::StreamDetached { remote_address: &remote })
+            }
+            Command::Subscribed { client_ip, url } => {
+                let body = Body::Subscribe { client_ip: &client_ip, callback_url: &url };
+                return self.emit_and_answer(&body);
+            }
+            Command::Unsubscribed { client_ip, url } => {
+                let body = Body::Unsubscribe { client_ip: &client_ip, callback_url: &url };
+                return self.emit_and_answer(&body);
+            }
+            Command::EndTask { task, fate } => return self.end_task(&task, fate),
+            Command::SetHealth { task, alive } => {
+                let Some(id) = self.instance_of_task(&task).map(|found| found.id.clone()) else {
+                    return Answer::missing_task(&task);
+                };
+                self.script_health(&id, alive);
+            }
+            Command::RawEvent { body } => return self.raw_event(&body),
+            Command::ChangeLeader { leader } => self.change_leader(leader),
+            Command::Fill { apps, tasks, template } => return self.fill(apps, tasks, template),
+            Command::ResetDelay { id } => return self.reset_delay(&id),
+            // All others are writes, which `execute` has handled.
+            _ => return Answer::failure("not a control command"),
+        }
+        Answer::json(200, &json!({}))
+    }
+
+    /// The answer of a subscription is its event.
+    fn emit_and_answer(&mut self, body: &Body<'_>) -> Answer {
+        let event = Event::new(body, self.now);
+        let answer = Answer { body: Some(event.body.to_string()), ..Answer::empty(200) };
+        self.effects.push(Effect::Event(event));
+        answer
+    }
+
+    fn end_task(&mut self, task: &str, fate: Fate) -> Answer {
+        let Some(id) = self
+            .instance_of_task(task)
+            .filter(|found| found.condition.has_task())
+            .map(|found| found.id.clone())
+        else {
+            return Answer::missing_task(task);
+        };
+        match fate {
+            Fate::Fail => self.end(&id, Condition::Failed, "Command exited with status 1"),
+            Fate::Finish => self.end(&id, Condition::Finished, "Command exited with status 0"),
+            Fate::Lose => self.lose(&id),
+            Fate::Kill => self.kill(&id, false),
+        }
+        Answer::json(200, &json!({}))
+    }
+
+    fn raw_event(&mut self, body: &Value) -> Answer {
+        let Some(event_type) = body.get("eventType").and_then(Value::as_str) else {
+            return Answer::message(422, "an event needs the string eventType");
+        };
+        if event_type.contains(['\r', '\n']) {
+            return Answer::message(422, "eventType must be one line");
+        }
+        self.effects
+            .push(Effect::Event(Event { event_type: event_type.into(), body: body.to_string().into() }));
+        Answer::json(200, &json!({}))
+    }
+
+    fn change_leader(&mut self, leader: String) {
+        self.leader = leader;
+        self.effects.push(Effect::CloseStreams);
+        self.forget_health();
+        let master = self.leader.split(':').next().unwrap_or_default().to_owned();
+        self.emit(&Body::SchedulerReregistered { master: &master });
+        let apps: Vec<PathId> = self.apps.keys().cloned().collect();
+        for app in &apps {
+            self.tell_checks(app);
+        }
+    }
+
+    fn reset_delay(&mut self, id: &PathId) -> Answer {
+        let waiting = self.instances_of(id).any(|found| found.condition == Condition::Scheduled);
+        let now = self.now;
+        let Some(app) = self.apps.get_mut(id).filter(|_| waiting) else {
+            return Answer::message(404, format!("Application {id} not found in tasks queue."));
+        };
+        app.backoff = std::time::Duration::ZERO;
+        app.launch_after = now;
+        let due: Vec<_> = self
+            .instances_of(id)
+            .filter(|found| found.condition == Condition::Scheduled && found.agent.is_none())
+            .map(|found| super::Timer::Offer(found.id.clone(), found.incarnation))
+            .collect();
+        for timer in due {
+            self.set_timer(std::time::Duration::ZERO, timer);
+        }
+        Answer::empty(204)
+    }
+
+    /// Puts `apps` apps with `tasks` running tasks each in place, below `/fill`.
+    fn fill(&mut self, apps: u32, tasks: u32, template: Option<Value>) -> Answer {
+        if u64::from(apps) * u64::from(tasks.max(1)) > FILL_TASKS_MAX {
+            return Answer::message(422, format!("at most {FILL_TASKS_MAX} tasks can be put in place"));
+        }
+        let body = match template.unwrap_or_else(default_template) {
+            Value::Object(body) => body,
+            _ => return Answer::message(422, "the template has to be a definition"),
+        };
+        let version = self.next_version();
+        let mut used = self.used_service_ports();
+        let first = self.apps.keys().filter(|id| id.parent().as_str() == "/fill").count();
+        for number in first..first + apps as usize {
+            let id = PathId::lenient(&format!("/fill/app-{number:05}"));
+            if self.apps.contains_key(&id) {
+                continue;
+            }
+            if let Err(answer) = self.fill_one(&body, &id, tasks, version, &mut used) {
+                return answer;
+            }
+        }
+        self.add_ancestors(&PathId::lenient("/fill/app"), version);
+        self.touch_groups(&PathId::lenient("/fill"), version);
+        Answer::json(200, &json!({ "apps": self.apps.len(), "tasks": self.instances.len() }))
+    }
+
+    fn fill_one(
+        &mut self,
+        body: &Map<String, Value>,
+        id: &PathId,
+        tasks: u32,
+        version: crate::time::Time,
+        used: &mut BTreeSet<u16>,
+    ) -> Result<(), Answer> {
+        let mut def: AppDef = parse::definition(body.clone(), id, version, &self.options.profile)?;
+        def.instances = tasks;
+        self.assign_service_ports(&mut def, None, used).map_err(|error| Answer::message(422, error))?;
+        let def = Arc::new(def);
+        let mut app = App::new(def.clone());
+        app.visible = Some(def.clone());
+        self.apps.insert(id.clone(), app);
+        for _ in 0..tasks {
+            self.place(&def)?;
+        }
+        Ok(())
+    }
+
+    /// A running, healthy task, without its history.
+    fn place(&mut self, def: &Arc<AppDef>) -> Result<(), Answer> {
+        let mut offer = self.take_offer(def);
+        if offer.is_none() {
+            // The cluster grows with what is put into it.
+            self.add_agent();
+            offer = self.take_offer(def);
+        }
+        let Some((agent, host_ports)) = offer else {
+            return Err(Answer::message(422, "no agent can have the wanted host ports"));
+        };
+        let id = self.new_instance_id(&def.id);
+        let checks: Vec<_> =
+            def.health_checks.iter().map(|check| self.steady_check(check.interval_seconds)).collect();
+        let instance = Instance {
+            id: id.clone(),
+            app: def.id.clone(),
+            def: def.clone(),
+            incarnation: 1,
+            condition: Condition::Running,
+            decommissioned: false,
+            dying: false,
+            agent: Some(agent),
+            host_ports,
+            ip: self.take_address(agent, def.mode()),
+            since: self.now,
+            staged_at: Some(self.now),
+            started_at: Some(self.now),
+            ready_at: None,
+            answers_probes: true,
+            told_health: (!checks.is_empty()).then_some(true),
+            checks,
+        };
+        self.by_app.entry(def.id.clone()).or_default().insert(id.clone());
+        self.instances.insert(id, instance);
+        Ok(())
+    }
+
+    /// The truth, also about what readers do not see: `GET /sim/state`.
+    #[must_use]
+    pub fn state(&self) -> Value {
+        let apps: Vec<Value> = self
+            .apps
+            .iter()
+            .map(|(id, app)| {
+                json!({ "id": id, "version": app.def.version, "instances": app.def.instances,
+                "visible": app.visible.is_some(), "deleted": app.deleted })
+            })
+            .collect();
+        let tasks: Vec<Value> = self
+            .instances
+            .values()
+            .map(|found| {
+                let names = self.agent_names(found);
+                json!({
+                    "id": self.task_id(found), "instanceId": *found.id, "appId": found.app,
+                    "condition": found.condition.name(), "state": found.condition.task_state(),
+                    "running": found.condition == Condition::Running && !found.dying,
+                    "dying": found.dying, "decommissioned": found.decommissioned,
+                    "alive": found.answers_probes, "healthy": found.healthy(),
+                    "routable": found.is_ready(self.now),
+                    "host": names.map(|(_, host)| host.to_string()), "ports": found.host_ports,
+                    "ipAddresses": found.ip.as_slice(), "version": found.def.version,
+                })
+            })
+            .collect();
+        json!({ "now": self.now, "leader": self.leader, "profile": self.options.profile.name,
+            "agents": self.agents.len(), "deployments": self.deployments.len(), "apps": apps, "tasks": tasks })
+    }
+
+    /// `GET /v2/info`; `http_port` is where this one listens.
+    #[must_use]
+    pub fn info(&self, http_port: u16) -> Answer {
+        let profile = &self.options.profile;
+        let (low, high) = self.options.service_ports;
+        let mut features = vec!["gpu_resources"];
+        if self.options.task_killing {
+            features.push("task_killing");
+        }
+        Answer::json(
+            200,
+            &json!({
+                "name": "marathon", "version": profile.version, "buildref": profile.build_ref,
+                "elected": true, "leader": self.leader, "frameworkId": self.framework_id(),
+                "marathon_config": {
+                    "master": "127.0.0.1:5050", "ha": true, "hostname": self.leader.split(':').next(),
+                    "checkpoint": true, "failover_timeout": 604_800, "framework_name": "marathon",
+                    "local_port_min": low, "local_port_max": high, "features": features,
+                    "reconciliation_interval": 600_000, "scale_apps_interval": 300_000,
+                    "task_launch_timeout": 300_000, "leader_proxy_connection_timeout_ms": 5000,
+                    "leader_proxy_read_timeout_ms": 10_000,
+                },
+                "zookeeper_config": { "zk": "zk://127.0.0.1:2181/marathon", "zk_timeout": 10_000,
+                    "zk_session_timeout": 10_000, "zk_max_versions": super::HISTORY_MAX },
+                "http_config": { "http_port": http_port, "https_port": 8443 },
+            }),
+        )
+    }
+
+    fn framework_id(&self) -> String {
+        format!("{}-0000", self.cluster_id)
+    }
+}
+
+/// What `fill` puts in place unless told otherwise: a bridged web server behind the external load balancer.
+fn default_template() -> Value {
+    json!({
+        "cpus": 0.1, "mem": 64, "labels": { "HAPROXY_GROUP": "external" },
+        "networks": [{ "mode": "container/bridge" }],
+        "container": { "type": "DOCKER", "docker": { "image": "sim/web:1" },
+            "portMappings": [{ "containerPort": 8080, "hostPort": 0, "name": "http" }] },
+        "healthChecks": [{ "protocol": "HTTP", "path": "/", "portIndex": 0 }],
+    })
+}
