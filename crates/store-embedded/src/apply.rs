@@ -1,7 +1,7 @@
 //! A batch of writes as one transaction.
 
 use std::cell::Cell;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 
 use mconn_store::{Seq, Write, encode_dead_letter, encode_item, encode_journal_entry, encode_preset};
 use redb::{Database, Durability, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
@@ -108,7 +108,7 @@ impl<'txn> Tables<'txn> {
             return Ok(());
         }
         let range = marks(seq.0);
-        if self.through.range(range)?.next().is_some() {
+        if self.through.range(range.clone())?.next().is_some() {
             self.through.retain_in(range, |_, ()| false)?;
         }
         Ok(())
@@ -128,7 +128,7 @@ impl<'txn> Tables<'txn> {
 }
 
 /// All marks of one event, whatever the module.
-fn marks(seq: u64) -> (Bound<(u64, &'static str)>, Bound<(u64, &'static str)>) {
+fn marks(seq: u64) -> impl RangeBounds<(u64, &'static str)> + Clone {
     let end = seq.checked_add(1).map_or(Bound::Unbounded, |next| Bound::Excluded((next, "")));
     (Bound::Included((seq, "")), end)
 }

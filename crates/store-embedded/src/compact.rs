@@ -49,10 +49,10 @@ fn try_compact(
     })
 }
 
-/// Bytes in use, with the slack in pages that are not full.
+/// Bytes in pages that are not free.
 fn used(db: &Database) -> Result<u64, Failure> {
     let txn = db.begin_write()?;
     let stats = txn.stats()?;
     txn.abort()?;
-    Ok(stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes())
+    Ok(stats.allocated_pages() * stats.page_size() as u64)
 }

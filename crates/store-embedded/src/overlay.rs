@@ -121,7 +121,9 @@ impl StorageBackend for Overlay {
                 let present = state.len.saturating_sub(start).min(PAGE_BYTES as u64);
                 let present = usize::try_from(present).unwrap_or(PAGE_BYTES);
                 let mut page = Box::new([0; PAGE_BYTES]);
-                self.read_into(&state, start, &mut page[..present])?;
+                if present > 0 {
+                    self.read_into(&state, start, &mut page[..present])?;
+                }
                 state.written.insert(piece.page, page);
             }
             if let Some(page) = state.written.get_mut(&piece.page) {

@@ -216,14 +216,19 @@ impl Walk for Patient {
             }
         };
         let mut pass = Pass::default();
-        let forward = contain(|| Ok(table.iter()?))
-            .and_then(|mut rows| pass.run::<K, V>(|| Ok(rows.next().transpose()?), None, &mut row));
+        let forward = contain(|| Ok(table.iter()?)).and_then(|mut rows| {
+            pass.run::<K, V>(|| Ok(rows.next().transpose()?), Direction::Forward, &mut row)
+        });
         if let Err(failure) = forward {
             self.problems.push(format!("table {name} has a damaged page: {}", failure.brief()));
             let limit = pass.last.take();
             // Where the next damaged page lies does not matter; the count tells what is missing.
             let _ = contain(|| Ok(table.iter()?)).and_then(|mut rows| {
-                pass.run::<K, V>(|| Ok(rows.next_back().transpose()?), Some(limit), &mut row)
+                pass.run::<K, V>(
+                    || Ok(rows.next_back().transpose()?),
+                    Direction::BackTo(limit.as_deref()),
+                    &mut row,
+                )
             });
         }
         let lost = len.saturating_sub(pass.rows);
@@ -237,6 +242,13 @@ impl Walk for Patient {
 
 type Guards<'t, K, V> = (redb::AccessGuard<'t, K>, redb::AccessGuard<'t, V>);
 
+#[derive(Clone, Copy)]
+enum Direction<'a> {
+    Forward,
+    /// Down to the row after this key, or to the first one.
+    BackTo(Option<&'a [u8]>),
+}
+
 /// One way through a table, forwards or backwards.
 #[derive(Default)]
 struct Pass {
@@ -245,23 +257,22 @@ struct Pass {
 }
 
 impl Pass {
-    /// Hands each row to `row`. With a limit it goes backwards, down to the key after it. Keys that are out of order
-    /// mean a page that does not belong here.
+    /// Hands each row to `row`. Keys that are out of order mean a page that does not belong here.
     fn run<'t, K: Key + 'static, V: Value + 'static>(
         &mut self,
         mut next: impl FnMut() -> Result<Option<Guards<'t, K, V>>, Failure>,
-        limit: Option<Option<Vec<u8>>>,
+        direction: Direction<'_>,
         row: &mut impl FnMut(K::SelfType<'_>, V::SelfType<'_>),
     ) -> Result<(), Failure> {
         while let Some((key, value)) = contain(&mut next)? {
             let bytes = contain(|| Ok(K::as_bytes(&key.value()).as_ref().to_vec()))?;
-            let after = |low: &Vec<u8>, high: &Vec<u8>| K::compare(high, low).is_gt();
-            if limit.iter().flatten().any(|limit| !after(limit, &bytes)) {
+            let above = |low: &[u8], high: &[u8]| K::compare(high, low).is_gt();
+            if matches!(direction, Direction::BackTo(Some(limit)) if !above(limit, &bytes)) {
                 return Ok(());
             }
-            let ordered = self.last.as_ref().is_none_or(|last| match limit {
-                None => after(last, &bytes),
-                Some(_) => after(&bytes, last),
+            let ordered = self.last.as_ref().is_none_or(|last| match direction {
+                Direction::Forward => above(last, &bytes),
+                Direction::BackTo(_) => above(&bytes, last),
             });
             if !ordered {
                 return Err(Failure::Panic("keys are out of order".into()));

@@ -97,6 +97,7 @@ fn version(db: &Database, file: &Path) -> Result<u64, Failure> {
 mod tests {
     use super::*;
     use mconn_store::StoreErrorKind;
+    use redb::ReadableTable;
     use redb::backends::InMemoryBackend;
 
     fn memory() -> Database {
