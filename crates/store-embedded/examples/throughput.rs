@@ -51,6 +51,16 @@ async fn main() -> Result<(), AnyError> {
         let ms = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1e3;
         println!("{size:>6} {rate:>12.0} {:>10.2} {:>10.2}", ms(50), ms(99));
         store.close().await?;
+        if size == 1024 {
+            let (bytes, began) = (std::fs::metadata(store.location())?.len(), Instant::now());
+            let store = EmbeddedStore::open(&dir, OpenOptions::default())?;
+            let opened = began.elapsed();
+            let events = store.load().await?.journal.len();
+            println!(
+                "{events} events in {bytes} bytes: opened in {opened:.1?}, loaded after {:.1?}",
+                began.elapsed()
+            );
+        }
         std::fs::remove_dir_all(&dir)?;
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

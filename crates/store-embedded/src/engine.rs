@@ -4,6 +4,9 @@
 //! file. The engine opens again by itself and finds out: every batch raises the number `batches` in the same transaction,
 //! so the file itself tells whether the batch is in.
 //!
+//! A batch that is in although its commit failed is `Unknown`, not `Ok`: after a failed sync the system may go on showing
+//! pages that the disk does not have. Writing the batch again writes its pages again.
+//!
 //! ```text
 //!            commit failed                      it is open again
 //!   Open ---------------------> open again ---------------------> Open      Unavailable: the batch is not in

@@ -33,7 +33,15 @@ pub(crate) struct Places {
 /// The right to use the data directory; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct DirLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is just being started from another thread has a copy of it
+        // until it runs its program.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Places {
@@ -67,7 +75,7 @@ impl Places {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&path).map_err(|e| from_io(&e, &path))?;
         self.locked(file.try_lock())?;
-        Ok(DirLock { _file: file })
+        Ok(DirLock { file })
     }
 
     /// The right to read, without leaving a trace. A directory that was never locked needs none.
@@ -79,7 +87,7 @@ impl Places {
             Err(error) => return Err(from_io(&error, &path)),
         };
         self.locked(file.try_lock_shared())?;
-        Ok(Some(DirLock { _file: file }))
+        Ok(Some(DirLock { file }))
     }
 
     fn locked(&self, attempt: Result<(), TryLockError>) -> Result<(), StoreError> {

@@ -42,6 +42,12 @@ pub fn import(dir: &Path, contents: &Contents, replace: bool) -> Result<Counts, 
 
 /// Makes a new store with these contents. It has its name only when it is complete and synced.
 pub(crate) fn create(places: &Places, contents: &Contents) -> Result<(), StoreError> {
+    write_new(places, contents)?;
+    places.publish_new().map_err(|error| from_io(&error, &places.new))
+}
+
+/// The same up to the moment before it gets its name.
+pub(crate) fn write_new(places: &Places, contents: &Contents) -> Result<(), StoreError> {
     let new = &places.new;
     contain(|| {
         let backend = FileBackend::new(places.create_new().map_err(redb::Error::Io)?)?;
@@ -54,8 +60,7 @@ pub(crate) fn create(places: &Places, contents: &Contents) -> Result<(), StoreEr
         db.close()?;
         Ok(())
     })
-    .map_err(|failure| failure.into_store_error(new))?;
-    places.publish_new().map_err(|error| from_io(&error, new))
+    .map_err(|failure| failure.into_store_error(new))
 }
 
 fn clear(txn: &WriteTransaction) -> Result<(), redb::Error> {

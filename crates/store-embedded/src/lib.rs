@@ -41,6 +41,8 @@
 //!
 //! * A batch that was answered with `Ok` is in the file after any crash of process or machine, whole, if the disk keeps
 //!   what it has synced.
+//!   Damage that hits the pages of the very last batch *and* comes with a crash looks to redb like a batch that had not
+//!   arrived, and is rolled back without a word; a second sync per batch would be the price of telling them apart.
 //! * `Unavailable`: nothing of the batch is in the file. `Unknown`: all of it, or nothing.
 //! * After an error of the disk, or a full one, the store goes on as soon as the disk does; nobody has to restart it.
 //! * Every page is verified when the store is opened ([`OpenOptions::verify`]); damage is reported, never repaired or

@@ -89,8 +89,10 @@ pub fn salvage(dir: &Path, allow_empty: bool) -> Result<SalvageReport, StoreErro
             format!("nothing in it can be read ({}); to start empty, allow it", report.problems.join("; "));
         return Err(corrupt(&places.file, &why));
     }
-    report.kept_as = Some(places.keep_aside().map_err(|error| from_io(&error, &places.file))?);
-    import::create(&places, &contents)?;
+    // The new file first: if there is no space for it, nothing has happened.
+    import::write_new(&places, &contents)?;
+    let aside = places.keep_aside().and_then(|aside| places.publish_new().map(|()| aside));
+    report.kept_as = Some(aside.map_err(|error| from_io(&error, &places.file))?);
     Ok(report)
 }
 

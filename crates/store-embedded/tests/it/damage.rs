@@ -12,8 +12,9 @@ use crate::common::{append, module, put_item, put_letter, put_preset};
 const PAGE: usize = 4096;
 const EVENTS: u64 = 600;
 
-/// A store with several pages in the larger tables. `killed`: as after a crash, not closed in good order.
-async fn filled(dir: &Path, killed: bool) -> (PathBuf, Contents) {
+/// A store with several pages in the larger tables, and a small last batch. `killed`: as after a crash, not closed in
+/// good order. Also what it holds, and what it held before the last batch.
+async fn filled(dir: &Path, killed: bool) -> (PathBuf, Contents, Contents) {
     let store = EmbeddedStore::open(dir, OpenOptions::default()).unwrap();
     let mut batch: Vec<Write> = (0..EVENTS).map(append).collect();
     batch.extend((0..40).map(|n| put_preset("Test", &format!("/app-{n}"), json!({ "n": n }))));
@@ -21,6 +22,8 @@ async fn filled(dir: &Path, killed: bool) -> (PathBuf, Contents) {
     batch.extend((0..9).map(|seq| Write::Through { seq: Seq(seq), module: module("Test") }));
     batch.push(put_letter("Test", 1, "no"));
     store.commit(batch).await.unwrap();
+    let before_last = store.load().await.unwrap();
+    store.commit(vec![put_item("Test", "last", json!(1))]).await.unwrap();
     let file = dir.join(FILE_NAME);
     let image = fs::read(&file).unwrap();
     let contents = store.load().await.unwrap();
@@ -28,7 +31,7 @@ async fn filled(dir: &Path, killed: bool) -> (PathBuf, Contents) {
     if killed {
         fs::write(&file, image).unwrap();
     }
-    (file, contents)
+    (file, contents, before_last)
 }
 
 fn open(dir: &Path) -> Result<EmbeddedStore, StoreError> {
@@ -72,7 +75,7 @@ async fn a_file_that_is_no_store_is_left_alone() {
 async fn a_truncated_file_is_reported_and_can_be_repaired() {
     for killed in [false, true] {
         let dir = tempfile::tempdir().unwrap();
-        let (file, _) = filled(dir.path(), killed).await;
+        let (file, ..) = filled(dir.path(), killed).await;
         let whole = fs::read(&file).unwrap();
         for len in [1, 100, 511, 512, PAGE, PAGE + 1, whole.len() / 4, whole.len() / 2, whole.len() * 3 / 4] {
             let what = format!("cut to {len} of {} bytes, killed: {killed}", whole.len());
@@ -91,7 +94,7 @@ async fn a_truncated_file_is_reported_and_can_be_repaired() {
 async fn every_damaged_page_is_noticed_and_the_rest_is_saved() {
     for killed in [false, true] {
         let dir = tempfile::tempdir().unwrap();
-        let (file, contents) = filled(dir.path(), killed).await;
+        let (file, contents, before_last) = filled(dir.path(), killed).await;
         let whole = fs::read(&file).unwrap();
         let (mut noticed, mut saved) = (0, 0);
         for page in 1..whole.len() / PAGE {
@@ -104,9 +107,8 @@ async fn every_damaged_page_is_noticed_and_the_rest_is_saved() {
             match open(dir.path()) {
                 Ok(store) => {
                     let now = store.load().await.unwrap();
-                    // A crash may cost the last batch if its pages are gone, as if it had never been written whole;
-                    // this is the only batch. See the crate's text on what the disk has to promise.
-                    assert!(now == contents || killed && now == Contents::default(), "{what}");
+                    // After a crash, redb takes damage in the pages of the last batch for a batch that did not arrive.
+                    assert!(now == contents || killed && now == before_last, "{what}");
                     continue;
                 }
                 Err(error) => assert_eq!(error.kind, StoreErrorKind::Corrupt, "{what}: {error}"),
@@ -120,7 +122,7 @@ async fn every_damaged_page_is_noticed_and_the_rest_is_saved() {
             saved += report.recovered.total();
             fs::remove_file(report.kept_as.unwrap()).unwrap();
         }
-        assert!(killed || noticed > 10, "{noticed} pages in use were damaged, killed: {killed}");
+        assert!(noticed > 10, "{noticed} pages in use were damaged, killed: {killed}");
         let all = check(dir.path()).map(|_| 40 + 200 + EVENTS + 9 + 1).unwrap();
         assert!(
             killed || saved / noticed > all / 2,
@@ -143,7 +145,7 @@ fn part_of(now: &Contents, all: &Contents, what: &str) {
 #[tokio::test]
 async fn one_damaged_page_of_events_costs_only_its_own_events() {
     let dir = tempfile::tempdir().unwrap();
-    let (file, _) = filled(dir.path(), false).await;
+    let (file, ..) = filled(dir.path(), false).await;
     let mut image = fs::read(&file).unwrap();
     let page_of = |seq: u64| {
         let needle = format!("group_app.task-{seq}\"");
@@ -159,7 +161,7 @@ async fn one_damaged_page_of_events_costs_only_its_own_events() {
     assert!(!report.verified && report.unreadable_tables.is_empty(), "{report:?}");
     assert_eq!(report.recovered.journal + report.lost, EVENTS, "{report:?}");
     assert!(report.recovered.journal > EVENTS - 60, "{report:?}");
-    assert_eq!((report.recovered.presets, report.recovered.items), (40, 200));
+    assert_eq!((report.recovered.presets, report.recovered.items), (40, 201));
     let saved = export(dir.path()).unwrap();
     assert!(saved.journal.iter().any(|entry| entry.seq == Seq(250)), "between the damaged pages");
     assert!(saved.next_seq >= Some(Seq(EVENTS)));
@@ -168,7 +170,7 @@ async fn one_damaged_page_of_events_costs_only_its_own_events() {
 #[tokio::test]
 async fn records_that_cannot_be_decoded_stay_and_are_named() {
     let dir = tempfile::tempdir().unwrap();
-    let (file, contents) = filled(dir.path(), false).await;
+    let (file, contents, _) = filled(dir.path(), false).await;
     break_records(&file);
 
     let store = open(dir.path()).unwrap();
