@@ -27,5 +27,5 @@ mod view;
 pub use handle::{AcceptError, CommandError, PresetChange, QueueHandle, SyncError, SyncOutcome};
 pub use notice::{Notice, StateName};
 pub use settings::{ModuleSetup, Settings};
-pub use shell::{QueueTask, RunningTask, RunningTasks, SyncTrigger, start};
+pub use shell::{QueueTask, RunningList, RunningTask, RunningTasks, SyncTrigger, start};
 pub use view::{LaneItem, ModuleState, ModuleStats, ModuleView, QueueItem, Stats};

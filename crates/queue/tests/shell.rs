@@ -55,12 +55,12 @@ impl Module for Obedient {
 
 #[derive(Default)]
 struct Source {
-    answer: std::sync::Mutex<Option<Result<Vec<RunningTask>, String>>>,
+    answer: std::sync::Mutex<Option<Result<RunningList, String>>>,
     fetches: AtomicUsize,
 }
 
 impl RunningTasks for Source {
-    fn fetch(&self) -> BoxFuture<'static, Result<Vec<RunningTask>, String>> {
+    fn fetch(&self) -> BoxFuture<'static, Result<RunningList, String>> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         let answer = self.answer.lock().unwrap().clone().unwrap_or_else(|| Err("no host answers".to_owned()));
         Box::pin(async move {
@@ -281,7 +281,7 @@ async fn a_sync_is_answered_when_it_has_compared() {
     .await;
     let failed = node.queue.sync("Test", SyncTrigger::Request).await;
     assert_eq!(failed, Err(SyncError::Unreachable { reason: "no host answers".into() }));
-    *node.source.answer.lock().unwrap() = Some(Ok(vec![running("ok1"), running("ok2")]));
+    *node.source.answer.lock().unwrap() = Some(Ok(list(&["ok1", "ok2"])));
     let (one, two) = tokio::join!(
         node.queue.sync("Test", SyncTrigger::Request),
         node.queue.sync("Test", SyncTrigger::Request)
@@ -298,11 +298,11 @@ async fn a_sync_is_answered_when_it_has_compared() {
 #[tokio::test(start_paused = true)]
 async fn syncs_come_by_themselves() {
     let node = node(Arc::default()).await;
-    *node.source.answer.lock().unwrap() = Some(Ok(vec![running("ok1")]));
+    *node.source.answer.lock().unwrap() = Some(Ok(list(&["ok1"])));
     // At the start Marathon was away; that sync is tried again. The preset makes the module care.
     node.preset().await;
     node.until("the preset's sync adds the task", async || node.items() == ["ok1"]).await;
-    *node.source.answer.lock().unwrap() = Some(Ok(vec![running("ok2")]));
+    *node.source.answer.lock().unwrap() = Some(Ok(list(&["ok2"])));
     let began = tokio::time::Instant::now();
     node.until("the interval's sync sees the change", async || node.items() == ["ok2"]).await;
     assert!(began.elapsed() <= Duration::from_secs(601), "{:?}", began.elapsed());

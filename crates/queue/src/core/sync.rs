@@ -8,7 +8,7 @@ use mconn_module::{CleanupTask, InventoryReader, SyncDifference};
 
 use super::lane::{Job, Origin, Phase};
 use super::{Core, Now};
-use crate::{Notice, RunningTask};
+use crate::{Notice, RunningList, RunningTask};
 
 impl Core {
     /// A list of running tasks has been asked for on behalf of this module. False if one is on its way already.
@@ -34,7 +34,7 @@ impl Core {
     ///
     /// Takes time in proportion to both lists. Left alone are tasks of apps without an enabled preset, and tasks of
     /// which anything waits, runs, is about to be accepted, or has ended since the list was asked for.
-    pub(crate) fn finish_sync(&mut self, slot: usize, running: &[RunningTask]) -> SyncDifference {
+    pub(crate) fn finish_sync(&mut self, slot: usize, running: &RunningList) -> SyncDifference {
         let undecided: HashSet<TaskId> =
             self.outbox.undecided_events().map(|entry| entry.event.task.clone()).collect();
         let slot = &mut self.slots[slot];
@@ -52,8 +52,9 @@ impl Core {
             busy || touched.contains(task)
         };
         let known = slot.inventory.tasks();
-        let runs: HashSet<&TaskId> = running.iter().map(|task| &task.id).collect();
+        let runs: HashSet<&TaskId> = running.tasks.iter().map(|task| &task.id).collect();
         let missing: Vec<TaskEvent> = running
+            .tasks
             .iter()
             .filter(|task| !known.contains(&task.id) && slot.has_enabled_preset(&task.app))
             .filter(|task| !left_alone(&task.id))
@@ -63,7 +64,11 @@ impl Core {
             .inventory
             .all()
             .iter()
-            .filter(|item| !runs.contains(&item.event.task) && slot.has_enabled_preset(&item.event.app))
+            .filter(|item| {
+                running.complete
+                    && !runs.contains(&item.event.task)
+                    && slot.has_enabled_preset(&item.event.app)
+            })
             .filter(|item| !left_alone(&item.event.task))
             .map(|item| item.event.clone())
             .collect();

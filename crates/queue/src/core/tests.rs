@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Map, json};
 
 use super::*;
-use crate::{Notice, RunningTask, StateName};
+use crate::{Notice, RunningList, RunningTask, StateName};
 
 struct Harness {
     core: Core,
@@ -20,6 +20,8 @@ struct Harness {
     /// Runs that were started and have not ended.
     active: Vec<Start>,
     notices: Vec<Notice>,
+    /// Whether Marathon's lists can be read whole.
+    complete: bool,
 }
 
 impl Harness {
@@ -34,7 +36,7 @@ impl Harness {
             .collect();
         let now = Now { mono: Duration::ZERO, wall: Timestamp::from_millis(1_000) };
         let core = Core::new(settings, setups, store.contents(), now);
-        let mut harness = Self { core, store, now, active: Vec::new(), notices: Vec::new() };
+        let mut harness = Self { core, store, now, active: Vec::new(), notices: Vec::new(), complete: true };
         harness.collect();
         harness
     }
@@ -133,7 +135,7 @@ impl Harness {
 
     fn listed(&mut self, module: &str, running: &[&str]) {
         let slot = self.core.slot_of(module).unwrap();
-        let running: Vec<RunningTask> = running
+        let tasks: Vec<RunningTask> = running
             .iter()
             .map(|id| RunningTask {
                 id: TaskId::new(id).unwrap(),
@@ -142,6 +144,7 @@ impl Harness {
                 ports: vec![1],
             })
             .collect();
+        let running = RunningList { tasks, complete: self.complete };
         let difference = self.core.finish_sync(slot, &running);
         self.core.add_cleanup(slot, difference.as_cleanup_tasks(), self.now);
         self.collect();
@@ -512,6 +515,19 @@ fn a_sync_touches_only_apps_with_an_enabled_preset() {
     h.sync("Test", &["u"]);
     assert!(h.active.is_empty());
     assert_eq!(h.inventory("Test"), ["t"]);
+}
+
+#[test]
+fn a_list_with_holes_removes_nothing() {
+    let mut h = Harness::new(&["Test"]);
+    h.preset("Test", "/a", "enabled");
+    h.accept("t", "TASK_RUNNING");
+    h.finish();
+    h.complete = false;
+    h.sync("Test", &["u"]);
+    assert_eq!(h.running(), ["u_TASK_RUNNING"], "it still adds");
+    h.finish();
+    assert_eq!(h.inventory("Test"), ["t", "u"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::task::{Id, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::sync::{RunningTask, RunningTasks, SyncTrigger};
+pub use self::sync::{RunningList, RunningTask, RunningTasks, SyncTrigger};
 
 use self::run::run_one;
 use self::sync::Syncs;

@@ -26,11 +26,20 @@ pub struct RunningTask {
     pub ports: Vec<u16>,
 }
 
+/// What runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunningList {
+    /// The tasks that could be read.
+    pub tasks: Vec<RunningTask>,
+    /// Whether these are all. If some could not be read, nothing is removed because it is absent.
+    pub complete: bool,
+}
+
 /// Where the list of running tasks comes from.
 pub trait RunningTasks: Send + Sync + 'static {
     /// Everything that runs now. An error (all hosts tried, with the reason of each) leaves inventories untouched. Must
     /// have a deadline of its own.
-    fn fetch(&self) -> BoxFuture<'static, Result<Vec<RunningTask>, String>>;
+    fn fetch(&self) -> BoxFuture<'static, Result<RunningList, String>>;
 }
 
 /// Why a sync takes place (spec/mconn.md section 12).
@@ -71,7 +80,7 @@ struct Round {
 
 pub(super) struct Syncs {
     source: Arc<dyn RunningTasks>,
-    pub(super) fetch: Option<BoxFuture<'static, Result<Vec<RunningTask>, String>>>,
+    pub(super) fetch: Option<BoxFuture<'static, Result<RunningList, String>>>,
     /// Those whose list is on its way.
     current: Round,
     /// Those who came later: that list may be older than what they want to see.
@@ -167,7 +176,7 @@ impl Syncs {
 
 impl Shell {
     /// The list is here, or is not to be had.
-    pub(super) fn listed(&mut self, listing: Result<Vec<RunningTask>, String>) {
+    pub(super) fn listed(&mut self, listing: Result<RunningList, String>) {
         self.syncs.fetch = None;
         let round = std::mem::replace(&mut self.syncs.current, std::mem::take(&mut self.syncs.next));
         match listing {
@@ -194,7 +203,7 @@ impl Shell {
         self.syncs.begin(&mut self.core);
     }
 
-    fn compare(&mut self, slot: usize, running: &[RunningTask]) -> SyncOutcome {
+    fn compare(&mut self, slot: usize, running: &RunningList) -> SyncOutcome {
         let difference = self.core.finish_sync(slot, running);
         let module = &self.setups[slot].module;
         let tasks = catch_unwind(AssertUnwindSafe(|| module.clean_up(&difference))).unwrap_or_else(|panic| {
