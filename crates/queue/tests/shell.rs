@@ -7,8 +7,8 @@ use std::time::Duration;
 use mconn_model::{AppId, EventTimestamp, ModuleName, Preset, TaskEvent, TaskId, TaskStatus};
 use mconn_module::{BoxFuture, Module, Outcome, Run};
 use mconn_queue::{
-    AcceptError, CommandError, ModuleSetup, Notice, PresetChange, QueueHandle, QueueTask, RunningTask,
-    RunningTasks, Settings, SyncError, SyncOutcome, SyncTrigger,
+    AcceptError, CommandError, ModuleSetup, Notice, PresetChange, QueueHandle, QueueTask, RunningList,
+    RunningTask, RunningTasks, Settings, SyncError, SyncOutcome, SyncTrigger,
 };
 use mconn_store::{MemoryStore, Store, StoreError, StoreErrorKind};
 use serde_json::{Map, json};
@@ -147,13 +147,14 @@ fn event(task: &str, status: &str, at: i64) -> TaskEvent {
     }
 }
 
-fn running(id: &str) -> RunningTask {
-    RunningTask {
+fn list(ids: &[&str]) -> RunningList {
+    let running = |id: &&str| RunningTask {
         id: TaskId::new(id).unwrap(),
         app: AppId::parse("/a").unwrap(),
         host: None,
         ports: Vec::new(),
-    }
+    };
+    RunningList { tasks: ids.iter().map(running).collect(), complete: true }
 }
 
 #[tokio::test(start_paused = true)]
