@@ -75,7 +75,8 @@ impl Streams {
         let bytes = format!("event: {}\r\ndata: {}\r\n\r\n", event.event_type, event.body).into();
         let frame = Arc::new(Frame { event_type: event.event_type.clone(), bytes });
         for client in &self.clients {
-            let full = matches!(client.frames.try_send(frame.clone()), Err(mpsc::error::TrySendError::Full(_)));
+            let full =
+                matches!(client.frames.try_send(frame.clone()), Err(mpsc::error::TrySendError::Full(_)));
             if full && self.overflow == Overflow::Close {
                 tracing::debug!(remote = %client.remote, "stream closed: its reader does not keep up");
                 client.closed.cancel();

@@ -20,10 +20,10 @@ impl Cluster {
         match command {
             Command::PortsBound { task, ports } => self.ports_bound(&task, ports),
             Command::StreamAttached { remote } => {
-                self.emit(&Body::StreamAttached { remote_address: &remote })
+                self.emit(&Body::StreamAttached { remote_address: &remote });
             }
             Command::StreamDetached { remote } => {
-                self.emit(&Body::StreamDetached { remote_address: &remote })
+                self.emit(&Body::StreamDetached { remote_address: &remote });
             }
             Command::Subscribed { client_ip, url } => {
                 let body = Body::Subscribe { client_ip: &client_ip, callback_url: &url };
@@ -123,9 +123,8 @@ impl Cluster {
         if u64::from(apps) * u64::from(tasks.max(1)) > FILL_TASKS_MAX {
             return Answer::message(422, format!("at most {FILL_TASKS_MAX} tasks can be put in place"));
         }
-        let body = match template.unwrap_or_else(default_template) {
-            Value::Object(body) => body,
-            _ => return Answer::message(422, "the template has to be a definition"),
+        let Value::Object(body) = template.unwrap_or_else(default_template) else {
+            return Answer::message(422, "the template has to be a definition");
         };
         let version = self.next_version();
         let mut used = self.used_service_ports();

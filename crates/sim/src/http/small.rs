@@ -1,0 +1,99 @@
+//! The small endpoints: deployments, queue, info, leader, ping, metrics, subscriptions.
+
+use super::wire::{Request, Response};
+use super::{Shared, answer, json, late, message, path_id};
+use crate::cluster::{Cluster, Command};
+use serde_json::json;
+
+pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> Option<Response> {
+    let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
+    Some(match (method, path) {
+        ("GET", []) => Response::new(302, "text/plain", "").with("Location", "/ui/"),
+        ("GET", ["ping"]) => ping(request),
+        ("GET", ["metrics"]) => json(metrics(shared).await),
+        ("GET", ["v2", "info"]) => {
+            let port = shared.addr.port();
+            late(shared.driver.query(move |cluster| cluster.info(port)).await)
+        }
+        ("GET", ["v2", "leader"]) => {
+            let leader = shared.driver.query(|cluster| cluster.leader().to_owned()).await;
+            leader.map_or_else(
+                |late| answer(late, None),
+                |leader| json(json!({ "leader": leader }).to_string()),
+            )
+        }
+        ("DELETE", ["v2", "leader"]) => abdicate(shared).await,
+        ("GET", ["v2", "deployments"]) => late(shared.driver.query(Cluster::deployments).await),
+        ("DELETE", ["v2", "deployments", id]) => {
+            let command =
+                Command::CancelDeployment { id: (*id).to_owned(), force: request.flag("force", false) };
+            answer(shared.driver.command(command).await, None)
+        }
+        ("GET", ["v2", "queue"]) => late(shared.driver.query(Cluster::queue).await),
+        ("DELETE", ["v2", "queue", app @ .., "delay"]) => {
+            answer(shared.driver.command(Command::ResetDelay { id: path_id(app) }).await, None)
+        }
+        (_, ["v2", "eventSubscriptions"]) => subscriptions(request, method, shared).await,
+        (_, ["ping" | "metrics"] | ["v2", "info" | "leader" | "deployments" | "queue"]) => {
+            message(405, "method is not supported")
+        }
+        _ => return None,
+    })
+}
+
+/// `pong` as text; as JSON or HTML on demand.
+fn ping(request: &Request) -> Response {
+    if request.accepts("application/json") {
+        json("\"pong\"".to_owned())
+    } else if request.accepts("text/html") {
+        Response::new(200, "text/html", "pong")
+    } else {
+        Response::new(200, "text/plain", "pong")
+    }
+}
+
+/// A few of the numbers that tools read.
+async fn metrics(shared: &Shared) -> String {
+    let state = shared.driver.query(Cluster::state).await.unwrap_or_default();
+    let count = |key: &str| state[key].as_array().map_or(0, Vec::len);
+    let gauges = json!({
+        "marathon.apps.active.gauge": { "value": count("apps") },
+        "marathon.instances.running.gauge": { "value": count("tasks") },
+        "marathon.http.event-streams.active.gauge": { "value": shared.driver.count_streams().await },
+    });
+    json!({ "version": "4.0.0", "gauges": gauges, "counters": {}, "histograms": {}, "meters": {}, "timers": {} })
+        .to_string()
+}
+
+/// The leader gives up; as there is but one node, it is elected again at once.
+async fn abdicate(shared: &Shared) -> Response {
+    let leader = shared.driver.query(|cluster| cluster.leader().to_owned()).await;
+    if let Ok(leader) = leader {
+        shared.driver.command(Command::ChangeLeader { leader }).await;
+    }
+    message(200, "Leadership abdicated")
+}
+
+async fn subscriptions(request: &Request, method: &str, shared: &Shared) -> Response {
+    if !shared.options.callbacks {
+        let text = "http event callback system is not running on this Marathon instance. Please re-start this instance \
+                    with \"--event_subscriber http_callback\".";
+        return message(404, text);
+    }
+    if method == "GET" {
+        let urls = shared.driver.subscriptions().await;
+        return urls.map_or_else(
+            |late| answer(late, None),
+            |urls| json(json!({ "callbackUrls": urls }).to_string()),
+        );
+    }
+    let Some(url) = request.param("callbackUrl").map(str::to_owned) else {
+        return message(400, "callbackUrl is missing");
+    };
+    let client_ip = request.client_ip.clone();
+    match method {
+        "POST" => answer(shared.driver.subscribe(url, client_ip).await, None),
+        "DELETE" => answer(shared.driver.unsubscribe(url, client_ip).await, None),
+        _ => message(405, "method is not supported"),
+    }
+}
