@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::json::{self, AddressDto, Flag, List, Notes, Number, Object, RawList, Text, TextOrWhole};
+use crate::percent;
 
 const STATUS_UPDATE: &str = "status_update_event";
 
@@ -259,23 +260,8 @@ fn pod_of_uri(uri: &str) -> Option<AppId> {
     let (_, path) = uri.split_once("/v2/pods/")?;
     let path = path.split(['?', '#']).next()?;
     let path = path.split_once("::").map_or(path, |(id, _)| id);
-    AppId::parse(&percent_decoded(path)?).ok()
-}
-
-fn percent_decoded(path: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(if byte == b'%' {
-            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-            let (high, low) = (digit(rest.next())?, digit(rest.next())?);
-            (high * 16 + low) as u8
-        } else {
-            byte
-        });
-    }
-    let text = String::from_utf8(bytes).ok()?;
-    Some(text.trim_start_matches('/').to_owned())
+    let id = percent::decode(path)?;
+    AppId::parse(id.trim_start_matches('/')).ok()
 }
 
 #[cfg(test)]

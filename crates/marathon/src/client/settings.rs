@@ -1,0 +1,36 @@
+//! What holds for all calls to one Marathon.
+
+use std::time::Duration;
+
+use mconn_wire::http::{HttpSettings, MAX_BODY_BYTES};
+
+use super::Endpoint;
+
+/// Settings of a [`super::MarathonClient`].
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// The nodes of one Marathon, tried in order until one is good; at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// TLS, connect timeout (3 s) and user agent.
+    pub http: HttpSettings,
+    /// Limit for a call on each node, connecting included; default 10 s.
+    pub request_timeout: Duration,
+    /// The same for calls that list everything; default 60 s.
+    pub listing_timeout: Duration,
+    /// Largest accepted list in bytes after decompression; default 256 MiB.
+    pub listing_limit: usize,
+}
+
+impl ClientSettings {
+    /// Defaults for these nodes.
+    #[must_use]
+    pub fn new(endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            endpoints,
+            http: HttpSettings::default(),
+            request_timeout: Duration::from_secs(10),
+            listing_timeout: Duration::from_secs(60),
+            listing_limit: MAX_BODY_BYTES,
+        }
+    }
+}
