@@ -157,7 +157,7 @@ impl Source {
                 // Differences count only from the listing that follows.
                 self.attached = true;
                 self.trusted = false;
-                self.refetch.resume(step.now);
+                self.refetch.attached(step.now, step.settings);
             }
             Observation::Listing { listing, requested_at_event } => {
                 self.fold_listing(*listing, requested_at_event, step);

@@ -27,7 +27,7 @@ impl Source {
             ClusterEvent::UnhealthyKill { app, task, instance } => {
                 self.suspects.explain(&app);
                 self.doom(&app, instance.as_ref(), task.as_ref(), step);
-                self.mark_known(&app, step);
+                self.mark_living(&app, step);
             }
             ClusterEvent::AppDefinition { app } => self.fold_definition(*app, step),
             ClusterEvent::PodChanged { pod } => {
@@ -51,7 +51,7 @@ impl Source {
                     self.bury_task(&task, true, step.now);
                     self.remove_task(&app, &task);
                 }
-                self.mark_known(&app, step);
+                self.mark_living(&app, step);
             }
             ClusterEvent::SchedulerRegistered | ClusterEvent::SchedulerDisconnected => {
                 self.trusted = false;
@@ -63,11 +63,19 @@ impl Source {
         }
     }
 
-    /// An app that we do not know is not worth a request for a sign of its end (trap 12).
-    fn mark_known(&mut self, app: &AppId, step: &Step<'_>) {
-        if self.apps.contains_key(app) {
+    /// Marks an app dirty, unless we know it to be gone: its tasks' ends, which come later, are not worth a request
+    /// (trap 12). One that we never saw may be in the listing that is on its way. If a gone one is back in a listing that
+    /// was requested before this event, the later grave makes us ask again.
+    fn mark_living(&mut self, app: &AppId, step: &Step<'_>) {
+        if self.is_living(app, step) {
             self.mark(app, None, step);
+        } else {
+            self.dead_apps.bury(app, Grave { event: self.state.events, at: step.now, certain: false });
         }
+    }
+
+    fn is_living(&self, app: &AppId, step: &Step<'_>) -> bool {
+        self.apps.contains_key(app) || self.dead_apps.get(app, step.now).is_none()
     }
 
     fn fold_status(&mut self, update: StatusUpdate, step: &mut Step<'_>) {
@@ -78,11 +86,11 @@ impl Source {
         if status.is_terminal() {
             self.bury_task(&id, status != TaskStatus::Lost, step.now);
             self.remove_task(&app, &id);
-            return self.mark_known(&app, step);
+            return self.mark_living(&app, step);
         }
         if let Some(grave) = self.dead_tasks.get(&id, step.now) {
             if grave.certain {
-                return self.mark_known(&app, step);
+                return self.mark_living(&app, step);
             }
             self.dead_tasks.dig(&id);
         }
@@ -90,9 +98,9 @@ impl Source {
         let leaving = matches!(status, TaskStatus::Killing | TaskStatus::Unreachable | TaskStatus::Unknown);
         let mut task = match known {
             // A late or repeated event must not bring a task back from its way out.
-            Some(task) if goes_back(&task.status, &status) => return self.mark_known(&app, step),
+            Some(task) if goes_back(&task.status, &status) => return self.mark_living(&app, step),
             Some(task) => task,
-            None if leaving => return self.mark_known(&app, step),
+            None if leaving && !self.is_living(&app, step) => return self.mark_living(&app, step),
             None => bare_task(&app, &id),
         };
         task.status = status;
@@ -107,7 +115,6 @@ impl Source {
             task.addresses = addresses.into_iter().map(IpAddress).collect();
         }
         self.memory.entry(id.clone()).or_default().event = self.state.events;
-        self.dead_apps.dig(&app);
         self.put_task(&app, task, step.now);
         self.mark(&app, Some(&id), step);
     }
@@ -142,7 +149,7 @@ impl Source {
             _ if gone && tasks.is_empty() => return,
             _ => {}
         }
-        if gone { self.mark_known(app, step) } else { self.mark(app, None, step) }
+        if gone { self.mark_living(app, step) } else { self.mark(app, None, step) }
     }
 
     fn fold_health(
@@ -165,7 +172,7 @@ impl Source {
             }
             self.rejudge(app, &id, step.now);
         }
-        self.mark_known(app, step);
+        self.mark_living(app, step);
     }
 
     /// Drains tasks whose kill was announced.
@@ -180,7 +187,6 @@ impl Source {
     fn fold_definition(&mut self, mut app: App, step: &Step<'_>) {
         let id = app.id.clone();
         self.suspects.explain(&id);
-        self.dead_apps.dig(&id);
         // The event carries the definition alone; what runs is asked for.
         if app.deployments.is_empty()
             && let Some(known) = self.definition(&id).app

@@ -12,7 +12,7 @@ use mconn_model::{
 use crate::effects::Notice;
 use crate::endpoints::PodPlace;
 use crate::memory::Grave;
-use crate::source::{Definition, Source, Step};
+use crate::source::{Definition, Source, Step, is_app_task};
 use crate::suspects;
 
 /// One app or pod as an answer has it, both brought to one form.
@@ -50,14 +50,17 @@ impl Source {
                     kept_for_doubt.push(id);
                     continue;
                 }
-                self.remove_absent(&id, &expected, step);
+                self.remove_absent(&id, requested, &expected, step);
             }
         }
         for id in kept_for_doubt {
             self.mark(&id, None, step);
         }
+        self.listed = self.listed.max(requested);
         self.stirred.retain(|(_, event)| *event > requested);
         self.awaited.retain(|id| !seen.contains(id));
+        let apps = &self.apps;
+        self.refetch.classify(|id| apps.get(id).is_none_or(|work| work.entry.app.is_none()));
         self.compared(step);
     }
 
@@ -77,12 +80,24 @@ impl Source {
         }
         let Some(work) = self.apps.get(id) else { return };
         // Pods are not known under /v2/apps (trap 30), and what a later event told of is not gone.
-        let is_pod = work.entry.pod.is_some();
-        if is_pod || work.listed > requested || self.is_newer(id, requested) {
+        let may_be_pod =
+            work.entry.app.is_none() && !work.entry.tasks.iter().all(|t| is_app_task(&t.task.id));
+        let is_pod = work.entry.pod.is_some() || may_be_pod;
+        if is_pod || self.answered_since(id, requested) || self.is_newer(id, requested) {
             return;
         }
+        self.remove_gone(id, requested, step);
+    }
+
+    /// Removes what an answer lacks, and remembers it, so that the late ends of its tasks mean nothing.
+    fn remove_gone(&mut self, id: &AppId, requested: u64, step: &Step<'_>) {
         self.remove_app(id);
         self.dead_apps.bury(id, Grave { event: requested, at: step.now, certain: false });
+    }
+
+    /// Whether a newer answer about the app was folded already.
+    fn answered_since(&self, id: &AppId, requested: u64) -> bool {
+        self.listed > requested || self.apps.get(id).is_some_and(|work| work.listed > requested)
     }
 
     /// Whether an event after `requested` told of the app or of one of its tasks.
@@ -95,7 +110,8 @@ impl Source {
     /// What a listing lacks and no later event or answer vouches for.
     fn absent(&self, seen: &BTreeSet<AppId>, requested: u64) -> Vec<AppId> {
         let unseen = self.apps.iter().filter(|(id, _)| !seen.contains(*id));
-        let gone = unseen.filter(|(id, work)| work.listed <= requested && !self.is_newer(id, requested));
+        let gone =
+            unseen.filter(|(id, _)| !self.answered_since(id, requested) && !self.is_newer(id, requested));
         gone.map(|(id, _)| id.clone()).collect()
     }
 
@@ -123,13 +139,13 @@ impl Source {
         }
     }
 
-    fn remove_absent(&mut self, id: &AppId, expected: &BTreeSet<AppId>, step: &Step<'_>) {
+    fn remove_absent(&mut self, id: &AppId, requested: u64, expected: &BTreeSet<AppId>, step: &Step<'_>) {
         let count = self.apps.get(id).map_or(0, |work| {
             let tasks = work.entry.tasks.iter().filter(|t| t.task.status == mconn_model::TaskStatus::Running);
             1 + tasks.count() as u64
         });
         self.suspect(id, count, expected, step);
-        self.remove_app(id);
+        self.remove_gone(id, requested, step);
     }
 
     /// Remembers differences that no event announced, if events would have reached us.
@@ -154,7 +170,7 @@ impl Source {
             // Older than its end. It may have been created anew since: ask.
             return self.mark(&id, None, step);
         }
-        if self.apps.get(&id).is_some_and(|work| work.listed > requested) {
+        if self.answered_since(&id, requested) {
             return;
         }
         let before = self.apps.get(&id).map(|work| work.entry.clone()).filter(|_| expected.is_some());

@@ -159,6 +159,13 @@ impl Refetch {
         self.wake_at(again);
     }
 
+    /// Says anew which dirty apps only a listing tells of, now that more are known.
+    pub(crate) fn classify(&mut self, by_listing: impl Fn(&AppId) -> bool) {
+        for (app, dirty) in &mut self.dirty {
+            dirty.by_listing = by_listing(app);
+        }
+    }
+
     /// A request failed. Everything pauses, because it is the same server that was asked; `jitter` is 0 to 1.
     pub(crate) fn failed(&mut self, app: Option<&AppId>, now: Duration, jitter: f64, settings: &Settings) {
         let (first, longest) = settings.retry;
@@ -213,6 +220,13 @@ impl Refetch {
             self.paused = false;
             self.wake_at(now);
         }
+    }
+
+    /// The stream is attached: its follower asks for the listing by itself, and what is dirty waits for it.
+    pub(crate) fn attached(&mut self, now: Duration, settings: &Settings) {
+        self.resume(now);
+        self.listing_asked = Some(now);
+        self.wake_at(now + settings.answer_within);
     }
 
     /// What to ask for now.

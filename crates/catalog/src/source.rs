@@ -52,6 +52,9 @@ pub(crate) struct Source {
     /// Groups that changed since the last listing, with the event that said so: what differs below them is expected.
     /// Bounded by [`STIRRED_MAX`].
     pub(crate) stirred: Vec<(Arc<str>, u64)>,
+    /// The newest whole listing folded, as number of events at its request: answers older than this say nothing, not
+    /// even about apps that it did not have.
+    pub(crate) listed: u64,
     /// The stream is attached.
     pub(crate) attached: bool,
     /// A listing was folded since the stream is attached: what differs from now on was missed.
@@ -98,6 +101,7 @@ impl Source {
             suspects: Suspects::default(),
             awaited: BTreeSet::new(),
             stirred: Vec::new(),
+            listed: 0,
             attached: false,
             trusted: false,
             shrink_held: None,

@@ -1,0 +1,106 @@
+//! Several sources side by side, and one that goes away.
+
+use mconn_catalog::{Catalog, Notice, Settings, diff};
+use mconn_model::*;
+
+use crate::support::*;
+
+fn listing(apps: Vec<AppListing>) -> Observation {
+    let listing = Box::new(Listing { apps, ..Listing::default() });
+    Observation::Listing { listing, requested_at_event: 0 }
+}
+
+#[test]
+fn trap_24_two_marathons_with_equal_ids() {
+    let mut bench = Bench::reading(vec![listed(app("/web"), vec![task("/web", "web.1")])]);
+    bench.see_from("n", listing(vec![listed(app("/web"), vec![task("/web", "web.1")])]));
+    assert_eq!(bench.snapshot().apps.len(), 2);
+    bench.see_from("n", Observation::Event(status("/web", "web.1", TaskStatus::Killed)));
+    bench.see_from("n", Observation::Lost { reason: "silent".into() });
+    assert_eq!(bench.shows("/web"), ["web.1 running-without-checks agent1:31000"]);
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.sources[&source("n")].freshness, Freshness::Stale);
+    assert_eq!(snapshot.sources[&source("m")].freshness, Freshness::Fresh);
+    bench.see_from("n", listing(Vec::new()));
+    assert_eq!(bench.snapshot().apps.len(), 1);
+}
+
+#[test]
+fn a_lost_source_keeps_everything() {
+    let mut bench = Bench::reading(vec![listed(app("/web"), vec![task("/web", "web.1")])]);
+    let before = bench.snapshot();
+    bench.see(Observation::Lost { reason: "no byte for 30 s".into() });
+    let after = bench.snapshot();
+    assert_eq!((before.digest, &before.apps), (after.digest, &after.apps));
+    assert_eq!(bench.state().freshness, Freshness::Stale);
+    assert_eq!(bench.state().last_error.as_deref(), Some("no byte for 30 s"));
+    assert!(after.is_complete(), "the last good state is served");
+    bench.see(Observation::Attached);
+    assert_eq!(bench.state().freshness, Freshness::Stale, "not before it is compared");
+    bench.list(vec![listed(app("/web"), vec![task("/web", "web.1")])], Vec::new());
+    assert_eq!(bench.state().freshness, Freshness::Fresh);
+    assert_eq!(bench.state().last_error, None);
+    assert_eq!(bench.effects.notices, [Notice::SourceBack { source: source("m") }]);
+}
+
+#[test]
+fn complete_means_that_every_source_was_read() {
+    let mut catalog = Catalog::new(Settings::default(), [source("m"), source("n")]);
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut see = |catalog: &mut Catalog, from: &str, observation| {
+        catalog.apply(&source(from), observation, std::time::Duration::ZERO, &mut rng);
+        catalog.publish(std::time::Duration::ZERO).is_complete()
+    };
+    assert!(!catalog.published().is_complete());
+    assert!(!see(&mut catalog, "m", Observation::Attached));
+    assert!(!see(&mut catalog, "m", listing(Vec::new())));
+    let failed = Observation::RequestFailed { id: None, reason: "refused".into() };
+    assert!(!see(&mut catalog, "n", failed));
+    assert!(see(&mut catalog, "n", listing(Vec::new())));
+}
+
+#[test]
+fn a_leader_is_announced_once() {
+    let mut bench = Bench::reading(Vec::new());
+    let change = |leader: &str| Observation::LeaderChanged { leader: leader.into() };
+    bench.see(change("a:8080"));
+    let wanted = Notice::LeaderChanged { source: source("m"), leader: "a:8080".into() };
+    assert_eq!(bench.effects.notices, [wanted]);
+    bench.see(change("a:8080"));
+    assert_eq!(bench.effects.notices, []);
+    bench.see(change("b:8080"));
+    assert_eq!(bench.effects.notices.len(), 1);
+}
+
+#[test]
+fn changes_between_snapshots() {
+    let mut bench = Bench::reading(vec![
+        listed(app("/a"), vec![task("/a", "a.1")]),
+        listed(app("/b"), vec![task("/b", "b.1"), task("/b", "b.2")]),
+    ]);
+    let before = bench.snapshot();
+    assert_eq!(diff(&before, &before), []);
+    let next = App { version: None, ..app("/b") };
+    let killing = with_status(task("/b", "b.2"), TaskStatus::Killing);
+    bench.list(
+        vec![listed(next, vec![killing, task("/b", "b.3")]), listed(app("/c"), vec![task("/c", "c.1")])],
+        Vec::new(),
+    );
+    let names = |changes: Vec<Change>| -> Vec<String> {
+        let name = |change: &Change| match change {
+            Change::AppAdded(_, app) => format!("+{app}"),
+            Change::AppChanged(_, app) => format!("~{app}"),
+            Change::AppRemoved(_, app) => format!("-{app}"),
+            Change::TaskAdded(_, _, task, verdict) => format!("+{task} {}", verdict.kind.as_str()),
+            Change::TaskChanged(_, _, task, verdict) => format!("~{task} {}", verdict.kind.as_str()),
+            Change::TaskRemoved(_, _, task) => format!("-{task}"),
+        };
+        changes.iter().map(name).collect()
+    };
+    let after = bench.snapshot();
+    assert_eq!(
+        names(diff(&before, &after)),
+        ["-a.1", "-/a", "~/b", "-b.1", "~b.2 draining", "+b.3 routable", "+/c", "+c.1 routable"]
+    );
+    assert_eq!(diff(&after, &before).len(), 8);
+}
