@@ -113,8 +113,9 @@ impl Clock {
         self.started_at.after(self.started.elapsed())
     }
 
-    fn instant(&self, time: Time) -> Instant {
-        self.started + time.since(self.started_at)
+    /// None is further away than clocks reach.
+    fn instant(&self, time: Time) -> Option<Instant> {
+        self.started.checked_add(time.since(self.started_at))
     }
 }
 
@@ -149,7 +150,7 @@ impl World {
         /// Stands for "no timer"; waking up once an hour for nothing costs nothing.
         const IDLE: Duration = Duration::from_secs(3600);
         loop {
-            let due = self.cluster.wake_at().map(|at| self.clock.instant(at));
+            let due = self.cluster.wake_at().and_then(|at| self.clock.instant(at));
             let wake = due.unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
                 () = shutdown.cancelled() => return,

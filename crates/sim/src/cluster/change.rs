@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Instances of all apps together. A simulation is one process; five times the largest cluster we measure is enough.
+pub(super) const INSTANCES_MAX: u64 = 250_000;
 /// `--max_running_deployments`
 const RUNNING_DEPLOYMENTS_MAX: usize = 100;
 
@@ -284,6 +286,7 @@ impl Cluster {
 
     /// Begins the deployment of a change, or says what stands against it.
     pub(super) fn propose(&mut self, ticket: Ticket, proposal: Proposal) -> Result<(), Answer> {
+        self.check_size(&proposal)?;
         let changes: Vec<Change> = proposal
             .changes
             .iter()
@@ -309,7 +312,7 @@ impl Cluster {
         let empty_plan = plan.steps.is_empty().then(|| plan.clone());
         if empty_plan.is_none() {
             self.deployments.push(Deployment::new(plan, original, proposal.kills));
-            self.drive(&id);
+            self.drive(&id, None);
         }
         let parent = proposal.changes.keys().next().map_or_else(PathId::root, PathId::parent);
         self.publish_later(Publication {
@@ -325,6 +328,18 @@ impl Cluster {
             status: proposal.status,
             answers_app: proposal.answers_app,
         });
+        Ok(())
+    }
+
+    /// Refuses what would not fit into this process.
+    fn check_size(&self, proposal: &Proposal) -> Result<(), Answer> {
+        let kept = self.apps.iter().filter(|(id, app)| !app.deleted && !proposal.changes.contains_key(*id));
+        let changed = proposal.changes.values().flatten();
+        let total: u64 =
+            kept.map(|(_, app)| &app.def).chain(changed).map(|def| u64::from(def.instances)).sum();
+        if total > INSTANCES_MAX {
+            return Err(Answer::message(422, format!("at most {INSTANCES_MAX} instances are simulated")));
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What a simulation can do that no Marathon can: scripted fates, forged events, a full cluster at once, and the truth.
 
 use super::answer::Answer;
+use super::change::INSTANCES_MAX;
 use super::definition::AppDef;
 use super::event::{Body, Event};
 use super::instance::{Condition, Instance};
@@ -10,9 +11,6 @@ use super::{App, Cluster, parse};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Tasks that one request may put in place: five times the largest cluster we measure.
-const FILL_TASKS_MAX: u64 = 250_000;
 
 impl Cluster {
     /// Commands that are answered at once.
@@ -120,8 +118,8 @@ impl Cluster {
 
     /// Puts `apps` apps with `tasks` running tasks each in place, below `/fill`.
     fn fill(&mut self, apps: u32, tasks: u32, template: Option<Value>) -> Answer {
-        if u64::from(apps) * u64::from(tasks.max(1)) > FILL_TASKS_MAX {
-            return Answer::message(422, format!("at most {FILL_TASKS_MAX} tasks can be put in place"));
+        if self.instances.len() as u64 + u64::from(apps) * u64::from(tasks.max(1)) > INSTANCES_MAX {
+            return Answer::message(422, format!("at most {INSTANCES_MAX} instances are simulated"));
         }
         let Value::Object(body) = template.unwrap_or_else(default_template) else {
             return Answer::message(422, "the template has to be a definition");

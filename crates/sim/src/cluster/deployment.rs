@@ -203,39 +203,45 @@ impl Cluster {
         let waiting = self.deployments.iter().filter(|found| found.works_on(app));
         let ids: Vec<String> = waiting.map(|found| found.plan.id.clone()).collect();
         for id in ids {
-            self.drive(&id);
+            self.drive(&id, Some(app));
         }
     }
 
-    pub(super) fn drive(&mut self, id: &str) {
+    /// Lets a deployment go on where `moved` has changed; none is everywhere.
+    pub(super) fn drive(&mut self, id: &str, moved: Option<&PathId>) {
         let Some(at) = self.deployments.iter().position(|found| found.plan.id == id) else { return };
         let mut deployment = self.deployments.remove(at);
-        if self.go_on(&mut deployment) {
+        if self.go_on(&mut deployment, moved) {
             self.emit(&Body::DeploymentSuccess { id: &deployment.plan.id, plan: &deployment.plan });
         } else {
             self.deployments.insert(at, deployment);
         }
     }
 
-    /// Does what can be done now; true once all steps are done.
-    fn go_on(&mut self, deployment: &mut Deployment) -> bool {
-        while let Some(step) = deployment.plan.steps.get(deployment.current).cloned() {
-            if !deployment.begun {
+    /// Does what can be done now; true once all steps are done. A plan may have thousands of actions in one step, so
+    /// only those of `moved` are looked at, except when a step begins.
+    fn go_on(&mut self, deployment: &mut Deployment, moved: Option<&PathId>) -> bool {
+        while let Some(step) = deployment.plan.steps.get(deployment.current) {
+            let begins = !deployment.begun;
+            let concerned = |action: &&ActionView| begins || moved.is_none_or(|moved| action.app == *moved);
+            let actions: Vec<ActionView> = step.actions.iter().filter(concerned).cloned().collect();
+            if begins {
+                self.emit(&Body::DeploymentInfo { plan: &deployment.plan, current_step: step });
                 deployment.begun = true;
-                self.emit(&Body::DeploymentInfo { plan: &deployment.plan, current_step: &step });
-                for action in &step.actions {
+                for action in &actions {
                     self.begin_action(deployment, action);
                 }
             }
-            for action in &step.actions {
+            for action in &actions {
                 if !deployment.done.contains(&action.app) && self.drive_action(action) {
                     deployment.done.insert(action.app.clone());
                 }
             }
+            let Some(step) = deployment.plan.steps.get(deployment.current) else { return true };
             if deployment.done.len() < step.actions.len() {
                 return false;
             }
-            self.emit(&Body::DeploymentStepSuccess { plan: &deployment.plan, current_step: &step });
+            self.emit(&Body::DeploymentStepSuccess { plan: &deployment.plan, current_step: step });
             deployment.current += 1;
             deployment.begun = false;
             deployment.done.clear();

@@ -120,6 +120,7 @@ impl Cluster {
         let Some(factor) = factor else { return Err(Answer::message(422, "scaleBy is out of range")) };
         for (app_id, app) in self.apps.iter().filter(|(app_id, app)| app_id.is_below(id) && !app.deleted) {
             let mut def = (*app.def).clone();
+            // Saturates; too many instances in all are refused later.
             def.instances = (f64::from(def.instances) * factor).ceil() as u32;
             proposal.changes.insert(app_id.clone(), Some(self.stamp(def, version)));
         }

@@ -272,7 +272,7 @@ impl Cluster {
     fn scaled(&self, duration: Duration) -> Duration {
         let speed =
             if self.options.speed.is_finite() && self.options.speed > 0.0 { self.options.speed } else { 1.0 };
-        duration.div_f64(speed)
+        Duration::try_from_secs_f64(duration.as_secs_f64() / speed).unwrap_or(Duration::MAX)
     }
 
     /// A duration drawn from `span`, not scaled.

@@ -14,6 +14,8 @@ pub(crate) struct Agent {
     /// The address by which host-mode tasks are reported.
     pub(crate) address: Arc<str>,
     used: BTreeSet<u16>,
+    /// No port of the range is free: searching again would be in vain.
+    full: bool,
     /// The next number of a container's address.
     next_address: u32,
 }
@@ -25,12 +27,16 @@ impl Agent {
             host: host.into(),
             address: address.into(),
             used: BTreeSet::new(),
+            full: false,
             next_address: 2,
         }
     }
 
     /// Takes the wanted ports, 0 being any within `range` from `start` on; all or none.
     fn take_ports(&mut self, wanted: &[u16], range: (u16, u16), start: u16) -> Option<Vec<u16>> {
+        if self.full && wanted.contains(&0) {
+            return None;
+        }
         let used = &mut self.used;
         let mut taken: Vec<u16> = Vec::with_capacity(wanted.len());
         for &port in wanted {
@@ -42,6 +48,7 @@ impl Agent {
                 (!used.contains(&port)).then_some(port)
             };
             let Some(found) = found else {
+                self.full = taken.is_empty() && wanted.iter().all(|&port| port == 0);
                 for port in &taken {
                     used.remove(port);
                 }
@@ -54,6 +61,7 @@ impl Agent {
     }
 
     fn release(&mut self, ports: &[u16]) {
+        self.full = false;
         for port in ports {
             self.used.remove(port);
         }
