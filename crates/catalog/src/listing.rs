@@ -36,25 +36,23 @@ impl Source {
         let held = self.holds_shrink(absent.len(), step);
         let verify = warnings.iter().any(hides_an_app);
 
-        let mut kept_for_doubt = Vec::new();
         // What is dirty is expected to differ, and is clean in a moment.
         let expected = self.refetch.dirty_apps();
         self.refetch.answered_listing(requested, step.now + step.settings.coalesce);
         for answer in answers {
             self.fold_answer(answer, requested, Some(&expected), step);
         }
-        if !held {
+        if verify {
+            // Nothing is taken for deleted; the first few are asked for alone, and only that answer removes them.
+            let apps = absent.iter().filter(|id| self.definition(id).app.is_some());
+            let doubted: Vec<AppId> = apps.take(step.settings.singles_max).cloned().collect();
+            for id in doubted {
+                self.mark(&id, None, step);
+            }
+        } else if !held {
             for id in absent {
-                let single = self.apps.get(&id).is_some_and(|work| work.entry.app.is_some());
-                if verify && single && kept_for_doubt.len() < step.settings.singles_max {
-                    kept_for_doubt.push(id);
-                    continue;
-                }
                 self.remove_absent(&id, requested, &expected, step);
             }
-        }
-        for id in kept_for_doubt {
-            self.mark(&id, None, step);
         }
         self.listed = self.listed.max(requested);
         self.stirred.retain(|(_, event)| *event > requested);
@@ -294,10 +292,10 @@ fn keep_told(listed: &mut AppTask, known: AppTask) {
     }
 }
 
-/// Whether a warning may mean that a whole app or pod was left out: `apps[3]` or `apps[3].id`, but not a part below.
+/// Whether a warning may mean that whole apps or pods were left out: `apps[3]`, `groups[2]`. A part of an app is named
+/// with the app's id after a blank, as in `apps[3] /web: tasks[0]`.
 fn hides_an_app(warning: &Warning) -> bool {
-    let depth = warning.place.matches(['.', '[']).count();
-    depth <= 2 && !warning.place.contains("tasks")
+    !warning.place.contains(' ')
 }
 
 fn of_app(listed: AppListing) -> Answer {

@@ -238,7 +238,7 @@ fn an_app_that_could_not_be_read_is_not_taken_for_deleted() {
     assert!(bench.entry("/b").is_none());
     // A bad part below an app hides no app.
     let mut bench = Bench::reading(vec![listed(app("/b"), Vec::new())]);
-    bench.see(partial(vec![warning("apps[0].tasks[3].id")]));
+    bench.see(partial(vec![warning("apps[0] /web: tasks[3]")]));
     assert!(bench.entry("/b").is_none());
 }
 
