@@ -89,8 +89,8 @@ pub(crate) struct Raw {
     warnings: Vec<String>,
 }
 
-/// Variables with our prefix that are no settings.
-const OTHER_VARIABLES: &[&str] = &[CONFIG_FILE_VARIABLE];
+/// Variables with our prefix that are no settings of a node: the file's name, and what client commands and the simulator read.
+const OTHER_VARIABLES: &[&str] = &[CONFIG_FILE_VARIABLE, "MCONN_URL", "MCONN_SIM_CREDENTIALS"];
 /// The original's test-suite sets these; they mean nothing to a node.
 const TEST_SUITE_PREFIX: &str = "MCONN_TEST_";
 

@@ -105,12 +105,16 @@ impl Visit for Fields {
         self.formatted(field, format_args!("{value:?}"));
     }
 
-    /// With all its causes.
+    /// With all its causes, but for those that an error has put into its own text already.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let mut text = value.to_string();
         let mut cause = value.source();
         while let Some(error) = cause {
-            let _ = write!(text, ": {error}");
+            let words = error.to_string();
+            if !text.ends_with(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
             cause = error.source();
         }
         self.text(field, &text);
