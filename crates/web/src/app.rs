@@ -1,0 +1,103 @@
+//! What the binary hands over, and what every request may look at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mconn_model::Snapshot;
+use mconn_queue::QueueHandle;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Credentials;
+use crate::freshness::SourceClock;
+use crate::metrics::Metrics;
+
+/// Everything that the API shows and changes. The binary builds it.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Queue, modules, presets, inventories.
+    pub queue: QueueHandle,
+    /// The catalog's snapshots; a channel with the default snapshot where no source is followed.
+    pub catalog: watch::Receiver<Arc<Snapshot>>,
+    /// Who may come in.
+    pub credentials: Credentials,
+    /// `host:port` of the leader, as `/v1/leader` shows it.
+    pub authority: String,
+    /// `http://host:port` of the leader, as `POST /v1/queue` answers it.
+    pub server_url: String,
+    /// What `/v1/info` shows, in this order. Secrets are masked already.
+    pub env: Vec<(String, String)>,
+    /// What is running.
+    pub build: Build,
+    /// Where the data lie, for `/v1/health/ready`. Without secrets.
+    pub store: String,
+    /// Whether events may be posted; `false` when they are taken from Marathon's stream alone (`MCONN_INTAKE`).
+    pub callbacks: bool,
+    /// Cancelled by `POST /v1/exit/node` and `/v1/exit/leader`. The request that asked for it is still answered.
+    pub exit: CancellationToken,
+}
+
+/// What is running, for `/metrics`.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// Version of mconn.
+    pub version: String,
+    /// Commit it was built from, if known.
+    pub commit: Option<String>,
+}
+
+/// Bounds of the HTTP side. [`Limits::default`] has the values of a node that is told nothing.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// An answer is due after this. Not for event streams, nor for a sync, which waits for Marathon's own deadline. 10
+    /// seconds (MCONN_REQUEST_TIMEOUT).
+    pub request_timeout: Duration,
+    /// A request's head, and then its body, must have arrived after this. 5 seconds; never more than `request_timeout`.
+    pub read_timeout: Duration,
+    /// A client that takes nothing of an answer for this long is cut off. 30 seconds.
+    pub write_timeout: Duration,
+    /// A connection without request is closed after this. 60 seconds.
+    pub idle_timeout: Duration,
+    /// Bytes of a request's body. 1 MiB (MCONN_BODY_LIMIT): a hundred times the largest event seen.
+    pub body_limit: usize,
+    /// Connections at once; further ones wait in the kernel's queue. 1024 (MCONN_MAX_CONNECTIONS).
+    pub max_connections: usize,
+    /// Event streams at once. 64: each may hold its connection for days.
+    pub max_streams: usize,
+    /// Silence on an event stream before a comment is sent. 15 seconds.
+    pub keep_alive: Duration,
+    /// What a clean end may take before the remaining connections are cut. 5 seconds (MCONN_SHUTDOWN_TIMEOUT).
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            body_limit: 1024 * 1024,
+            max_connections: 1024,
+            max_streams: 64,
+            keep_alive: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What every handler may look at.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) app: App,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) sources: SourceClock,
+    pub(crate) streams: Arc<Semaphore>,
+    /// Cancelled when this server ends: open streams end with it.
+    pub(crate) closing: CancellationToken,
+    /// The OpenAPI document, rendered once.
+    pub(crate) document: String,
+    /// Beginning of every answer to an accepted event, up to the task id.
+    pub(crate) accepted: String,
+}

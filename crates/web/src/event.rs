@@ -1,0 +1,333 @@
+//! Reads the event of a `POST /v1/queue` straight from the request's bytes (spec/mconn.md section 4.2).
+//!
+//! The event's type decides first, so a field of the wrong type is remembered here and complained about only if the
+//! event is one that counts. Of a field that is given twice the last one counts, as in the original.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use mconn_model::{AppId, EventTimestamp, TaskEvent, TaskId, TaskStatus};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::body::{Kind, Posted, broken};
+use crate::problem::{Cause, Problem};
+
+/// The event type that reports a task's change of state.
+pub(crate) const STATUS_UPDATE: &str = "status_update_event";
+/// The event type that says that Marathon has a new leader.
+pub(crate) const REGISTERED: &str = "scheduler_registered_event";
+
+/// An event as it was posted.
+#[derive(Debug, Default)]
+pub(crate) struct PostedEvent<'a> {
+    kind: Field<'a>,
+    task: Field<'a>,
+    status: Field<'a>,
+    app: Field<'a>,
+    host: Field<'a>,
+    timestamp: Field<'a>,
+    ports: Ports,
+}
+
+/// A field of any type.
+#[derive(Debug, Default, PartialEq)]
+enum Field<'a> {
+    #[default]
+    Absent,
+    Null,
+    Text(Cow<'a, str>),
+    Integer(i64),
+    Wrong(&'static str),
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Ports {
+    #[default]
+    None,
+    List(Vec<u16>),
+    Wrong,
+}
+
+impl<'a> PostedEvent<'a> {
+    /// Reads a body. One that is no object has no event type, and is rejected as such.
+    pub(crate) fn read(posted: &'a Posted) -> Result<Self, Problem> {
+        match posted.kind {
+            Kind::Other => Ok(Self::default()),
+            Kind::Form => Ok(Self::from_form(posted)),
+            Kind::Json => {
+                let text = posted.text()?;
+                match text.trim_ascii_start().bytes().next() {
+                    None => Ok(Self::default()),
+                    Some(b'{') => serde_json::from_str(text).map_err(|error| broken(&error)),
+                    Some(b'[') => {
+                        serde_json::from_str::<IgnoredAny>(text).map_err(|error| broken(&error))?;
+                        Ok(Self::default())
+                    }
+                    Some(_) => {
+                        serde_json::from_str::<IgnoredAny>(text).map_err(|error| broken(&error))?;
+                        Err(Problem::bad(Cause::BadType, "the body is neither an object nor an array"))
+                    }
+                }
+            }
+        }
+    }
+
+    fn from_form(posted: &'a Posted) -> Self {
+        let mut event = Self::default();
+        let mut ports = Vec::new();
+        for (name, value) in posted.pairs() {
+            match &*name {
+                "eventType" => event.kind = Field::Text(value),
+                "taskId" => event.task = Field::Text(value),
+                "taskStatus" => event.status = Field::Text(value),
+                "appId" => event.app = Field::Text(value),
+                "host" => event.host = Field::Text(value),
+                "timestamp" => event.timestamp = Field::Text(value),
+                "ports" | "ports[]" => ports.push(value.parse()),
+                _ => {}
+            }
+        }
+        if !ports.is_empty() {
+            event.ports = ports.into_iter().collect::<Result<_, _>>().map_or(Ports::Wrong, Ports::List);
+        }
+        event
+    }
+
+    /// The event type, if it is a text.
+    pub(crate) fn kind(&self) -> Option<&str> {
+        match &self.kind {
+            Field::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The event type as the original would have written it.
+    pub(crate) fn kind_for_people(&self) -> Cow<'_, str> {
+        match &self.kind {
+            Field::Absent => "undefined".into(),
+            Field::Null => "null".into(),
+            Field::Text(text) => (&**text).into(),
+            Field::Integer(number) => number.to_string().into(),
+            Field::Wrong(what) => (*what).into(),
+        }
+    }
+
+    /// The task event that it reports.
+    pub(crate) fn into_task_event(self) -> Result<TaskEvent, Problem> {
+        let task = TaskId::new(&required("taskId", self.task)?).map_err(|error| refuse(error.to_string()))?;
+        let status = required("taskStatus", self.status)?;
+        // A status is a short word; the rules for ids keep control characters and megabytes out of it.
+        TaskId::new(&status).map_err(|_| refuse("taskStatus is too long or contains a control character"))?;
+        let app = AppId::parse(&required("appId", self.app)?).map_err(|error| refuse(error.to_string()))?;
+        Ok(TaskEvent {
+            task,
+            status: TaskStatus::parse(&status),
+            app,
+            host: match self.host {
+                Field::Absent | Field::Null => None,
+                Field::Text(text) => Some(Arc::from(&*text)),
+                Field::Integer(_) | Field::Wrong(_) => return Err(refuse("host must be a text")),
+            },
+            ports: match self.ports {
+                Ports::None => Vec::new(),
+                Ports::List(ports) => ports,
+                Ports::Wrong => return Err(refuse("ports must be an array of numbers from 0 to 65535")),
+            },
+            event_type: match self.kind {
+                Field::Text(text) => Some(Arc::from(&*text)),
+                _ => None,
+            },
+            timestamp: match self.timestamp {
+                Field::Absent | Field::Null => None,
+                Field::Text(text) => Some(EventTimestamp::Text(Arc::from(&*text))),
+                Field::Integer(millis) => Some(EventTimestamp::Millis(millis)),
+                Field::Wrong(_) => {
+                    return Err(refuse("timestamp must be a text or a number of milliseconds"));
+                }
+            },
+        })
+    }
+}
+
+fn required<'a>(name: &'static str, field: Field<'a>) -> Result<Cow<'a, str>, Problem> {
+    match field {
+        Field::Text(text) if !text.is_empty() => Ok(text),
+        Field::Text(_) => Err(refuse(format!("{name} is empty"))),
+        Field::Absent => Err(refuse(format!("{name} is missing"))),
+        Field::Null => Err(refuse(format!("{name} is null, a text is needed"))),
+        Field::Integer(_) => Err(refuse(format!("{name} is a number, a text is needed"))),
+        Field::Wrong(what) => Err(refuse(format!("{name} is {what}, a text is needed"))),
+    }
+}
+
+fn refuse(reason: impl Into<Cow<'static, str>>) -> Problem {
+    Problem::bad(Cause::BadEvent, reason)
+        .hint("a status_update_event needs the texts taskId, taskStatus and appId; nothing was queued")
+}
+
+impl<'de> Deserialize<'de> for PostedEvent<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EventVisitor)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Name {
+    EventType,
+    TaskId,
+    TaskStatus,
+    AppId,
+    Host,
+    Timestamp,
+    Ports,
+    #[serde(other)]
+    Other,
+}
+
+struct EventVisitor;
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = PostedEvent<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut event = PostedEvent::default();
+        while let Some(name) = map.next_key()? {
+            match name {
+                Name::EventType => event.kind = map.next_value()?,
+                Name::TaskId => event.task = map.next_value()?,
+                Name::TaskStatus => event.status = map.next_value()?,
+                Name::AppId => event.app = map.next_value()?,
+                Name::Host => event.host = map.next_value()?,
+                Name::Timestamp => event.timestamp = map.next_value()?,
+                Name::Ports => event.ports = map.next_value()?,
+                Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(event)
+    }
+}
+
+impl<'de> Deserialize<'de> for Field<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Field::Integer(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(i64::try_from(number).map_or(Field::Wrong("a huge number"), Field::Integer))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be within what both types hold exactly")]
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let whole = number.trunc();
+        Ok(if whole.abs() < EXACT { Field::Integer(whole as i64) } else { Field::Wrong("a huge number") })
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Field::Wrong("a truth value"))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Wrong("an array"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Wrong("an object"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Ports {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PortsVisitor)
+    }
+}
+
+struct PortsVisitor;
+
+impl<'de> Visitor<'de> for PortsVisitor {
+    type Value = Ports;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut ports = Vec::new();
+        let mut fits = true;
+        while let Some(port) = seq.next_element::<Field<'de>>()? {
+            match port {
+                Field::Integer(port) => match u16::try_from(port) {
+                    Ok(port) => ports.push(port),
+                    Err(_) => fits = false,
+                },
+                _ => fits = false,
+            }
+        }
+        Ok(if fits { Ports::List(ports) } else { Ports::Wrong })
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Ports::None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Ports::Wrong)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Ports::Wrong)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Ports::Wrong)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Ports::Wrong)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Ports::Wrong)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Ports::Wrong)
+    }
+}

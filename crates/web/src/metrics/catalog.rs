@@ -1,0 +1,75 @@
+//! The catalog's numbers.
+
+use std::sync::atomic::AtomicU64;
+
+use mconn_model::{Freshness, Snapshot, SourceState, VerdictKind};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{gauge, level};
+use crate::freshness::SourceClock;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FreshnessLabels {
+    source: String,
+    freshness: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    verdict: &'static str,
+}
+
+pub(super) fn show(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock) {
+    let version = i64::try_from(snapshot.version).unwrap_or(i64::MAX);
+    gauge(registry, "catalog_version", "Version of the newest snapshot", version);
+    gauge(registry, "catalog_apps", "Apps and pods", level(snapshot.apps.len()));
+    let tasks = snapshot.apps.values().map(|app| app.tasks.len()).sum();
+    gauge(registry, "catalog_tasks", "Tasks", level(tasks));
+    let endpoints = Family::<VerdictLabels, Gauge>::default();
+    for kind in [VerdictKind::Routable, VerdictKind::Draining, VerdictKind::NotReady] {
+        let count = snapshot.endpoints().filter(|endpoint| endpoint.verdict.kind == kind).count();
+        endpoints.get_or_create(&VerdictLabels { verdict: kind.as_str() }).set(level(count));
+    }
+    registry.register("catalog_endpoints", "Endpoints by verdict", endpoints);
+    sources(registry, snapshot, clock);
+}
+
+fn sources(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock) {
+    let freshness = Family::<FreshnessLabels, Gauge>::default();
+    let age = Family::<SourceLabels, Gauge<f64, AtomicU64>>::default();
+    for (id, state) in &snapshot.sources {
+        for kind in [Freshness::Never, Freshness::Fresh, Freshness::Stale] {
+            let labels = FreshnessLabels { source: id.to_string(), freshness: kind.as_str() };
+            freshness.get_or_create(&labels).set((state.freshness == kind).into());
+        }
+        if let Some(ages) = clock.ages(id) {
+            let labels = SourceLabels { source: id.to_string() };
+            age.get_or_create(&labels).set(ages.state.as_secs_f64());
+        }
+    }
+    registry.register("source_freshness", "1 for the state that a source is in", freshness);
+    let help = "Time since a source entered its state of freshness";
+    registry.register_with_unit("source_freshness_age", help, Unit::Seconds, age);
+    type Read = fn(&SourceState) -> u64;
+    let rows: [(&str, &str, Read); 3] = [
+        ("source_events", "Events folded", |s| s.events),
+        ("source_comparisons", "Full comparisons", |s| s.comparisons),
+        ("source_differences", "Missed events that comparisons found", |s| s.differences),
+    ];
+    for (name, help, read) in rows {
+        let family = Family::<SourceLabels, Counter>::default();
+        for (id, state) in &snapshot.sources {
+            family.get_or_create(&SourceLabels { source: id.to_string() }).inc_by(read(state));
+        }
+        registry.register(name, help, family);
+    }
+}

@@ -1,0 +1,31 @@
+//! All numbers, for Prometheus.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+
+use super::Ctx;
+use crate::metrics::Page;
+use crate::problem::{Cause, Problem};
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All numbers in Prometheus' text form (OpenMetrics).
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+pub(crate) async fn page(State(ctx): Ctx) -> Result<Response, Problem> {
+    let stats = ctx.app.queue.stats().await.ok();
+    let snapshot = ctx.app.catalog.borrow().clone();
+    let page = Page {
+        http: &ctx.metrics,
+        build: &ctx.app.build,
+        queue: stats.as_ref(),
+        snapshot: &snapshot,
+        sources: &ctx.sources,
+    };
+    let text = page.render().map_err(|_| {
+        let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(status, Cause::Internal, "the numbers could not be written")
+    })?;
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+}

@@ -1,0 +1,190 @@
+//! The accept loop: connections within their limits, and a clean end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Limits, Shared};
+use crate::freshness::SourceClock;
+use crate::front::Front;
+use crate::guard::Guarded;
+use crate::metrics::Metrics;
+use crate::paths::Paths;
+use crate::problem::Cause;
+use crate::routes;
+
+/// Bytes of a request's head. Browsers and proxies stay below 16 kB.
+const HEAD_LIMIT: usize = 64 * 1024;
+/// Pause after the system refused a connection (no file descriptors left): it does so again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// Connections that were still busy when [`Limits::shutdown_timeout`] had passed, and were cut.
+    pub cut_off: usize,
+}
+
+/// Serves until `cancel` is cancelled. Then no connection is taken any more, requests under way are answered, event
+/// streams end, and what is left after [`Limits::shutdown_timeout`] is cut.
+pub async fn serve(listener: TcpListener, app: App, limits: Limits, cancel: CancellationToken) -> Served {
+    let closing = cancel.child_token();
+    let snapshots = app.catalog.clone();
+    let (front, shared) = build(app, limits, closing.clone());
+    let clock = tokio::spawn({
+        let shared = shared.clone();
+        async move { shared.sources.follow(snapshots).await }
+    });
+    let permits = Arc::new(Semaphore::new(shared.limits.max_connections.max(1)));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            (stream, peer, permit) = accept(&listener, &permits) => {
+                connections.spawn(connection(stream, peer, front.clone(), shared.clone(), permit));
+            }
+        }
+    }
+    drop(listener);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let in_time = tokio::time::timeout(shared.limits.shutdown_timeout, all_ended).await.is_ok();
+    let cut_off = if in_time { 0 } else { connections.len() };
+    if cut_off > 0 {
+        tracing::warn!(
+            context = "App",
+            "{cut_off} connections were cut: they did not end within the shutdown timeout"
+        );
+    }
+    connections.shutdown().await;
+    clock.abort();
+    Served { cut_off }
+}
+
+/// Everything but the sockets.
+pub(crate) fn build(app: App, limits: Limits, closing: CancellationToken) -> (Arc<Front>, Arc<Shared>) {
+    let (router, document) = routes::router().split_for_parts();
+    let paths = Paths::new(&document);
+    let shared = Arc::new(Shared {
+        metrics: Metrics::new(paths.operations()),
+        sources: SourceClock::default(),
+        streams: Arc::new(Semaphore::new(limits.max_streams)),
+        closing,
+        document: routes::render(&document),
+        accepted: routes::accepted_prefix(&app.server_url),
+        app,
+        limits,
+    });
+    let router: Router = router
+        .fallback(routes::unrouted)
+        .method_not_allowed_fallback(routes::unrouted)
+        .with_state(shared.clone());
+    (Arc::new(Front::new(shared.clone(), paths, router)), shared)
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else { std::future::pending().await };
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            // The client was gone before we took it.
+            Err(error) if is_clients(&error) => {}
+            Err(error) => {
+                tracing::error!(context = "App", "cannot take connections: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_clients(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    front: Arc<Front>,
+    shared: Arc<Shared>,
+    permit: OwnedSemaphorePermit,
+) {
+    let _open = Open::new(&shared, permit);
+    // Without it answers are a little later, which is no reason to refuse a client.
+    let _ = stream.set_nodelay(true);
+    let client = peer.ip().to_canonical();
+    let limits = &shared.limits;
+    let socket = Guarded::new(stream, limits.read_timeout, limits.write_timeout);
+    let phase = socket.phase();
+    let service = service_fn(|request: Request<Incoming>| {
+        phase.busy();
+        let (front, phase) = (&front, &phase);
+        async move {
+            let response = front.answer(request, client).await;
+            phase.idle();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_buf_size(HEAD_LIMIT);
+    let serving = http.serve_connection(TokioIo::new(socket), service);
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shared.closing.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        note_end(&error, &shared, client);
+    }
+}
+
+fn note_end(error: &hyper::Error, shared: &Shared, client: std::net::IpAddr) {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+        shared.metrics.problem(Cause::SlowClient);
+        tracing::info!(context = "Middlewares", "Client \"{client}\" was too slow and was cut off");
+    } else if error.is_parse() {
+        shared.metrics.problem(Cause::BadRequest);
+        tracing::debug!(context = "Middlewares", "Client \"{client}\" does not speak HTTP: {error}");
+    } else {
+        tracing::debug!(context = "Middlewares", "Connection of client \"{client}\" ended: {error}");
+    }
+}
+
+/// A connection that is open, for the numbers and the limit.
+struct Open<'a> {
+    shared: &'a Shared,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<'a> Open<'a> {
+    fn new(shared: &'a Shared, permit: OwnedSemaphorePermit) -> Self {
+        shared.metrics.connections.up();
+        Self { shared, _permit: permit }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.shared.metrics.connections.down();
+    }
+}
