@@ -28,14 +28,9 @@ mod tests;
 
 pub(crate) use explain::explain;
 pub(crate) use flags::{arguments, given_flags};
-pub(crate) use problem::ConfigErrors;
-pub(crate) use raw::{Origin, Raw};
-pub(crate) use resolved::{
-    Config, HelloWorldDelay, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved,
-    Store, SyncGuard, ZooKeeper,
-};
-pub(crate) use secret::{Credentials, HttpCredentials, MarathonHost, SecretUrl};
-pub(crate) use table::Name;
+pub(crate) use raw::Raw;
+pub(crate) use resolved::{Config, Store};
+pub(crate) use secret::{HttpCredentials, MarathonHost, SecretUrl};
 
 /// The variable that names the TOML file, for whoever reads that file; the flag `--config` goes before it.
 pub(crate) const CONFIG_FILE_VARIABLE: &str = "MCONN_CONFIG";

@@ -9,8 +9,8 @@ use super::problem::{ConfigErrors, Problem, place};
 use super::raw::{Given, Origin, Raw};
 use super::read::{self, Expected};
 use super::resolved::{
-    Config, HelloWorldDelay, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved,
-    Store, SyncGuard, ZooKeeper,
+    Config, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store, SyncGuard,
+    ZooKeeper,
 };
 use super::secret::{HttpCredentials, mask};
 use super::setting::{Default, Kind};
@@ -282,8 +282,7 @@ impl Resolver {
                 format!("MCONN_MODULE_START has {folder:?} with its blanks, which are part of the name");
             self.warnings.push(text);
         }
-        let known = self.millis(Name::HelloWorldDelay, 0);
-        let undefined = if raw.given(Name::HelloWorldDelay).is_some() { known } else { Duration::ZERO };
+        let delay = self.millis(Name::HelloWorldDelay, 0);
         let one = ModuleConcurrency { all: std::num::NonZeroUsize::MIN, by_module: BTreeMap::new() };
         Modules {
             path: PathBuf::from(self.text(Name::ModulePath)),
@@ -295,7 +294,7 @@ impl Resolver {
                 items: self.count(Name::SyncGuardItems, 0, 100_000_000),
             },
             test_delay: self.millis(Name::TestDelay, 0),
-            hello_world_delay: HelloWorldDelay { known, undefined },
+            hello_world_delay: raw.given(Name::HelloWorldDelay).map(|_| delay),
         }
     }
 

@@ -184,17 +184,8 @@ pub(crate) struct Modules {
     pub(crate) sync_guard: SyncGuard,
     /// Of the module Test.
     pub(crate) test_delay: Duration,
-    /// Of the module HelloWorld.
-    pub(crate) hello_world_delay: HelloWorldDelay,
-}
-
-/// Pretended work of the module HelloWorld.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HelloWorldDelay {
-    /// For statuses it knows.
-    pub(crate) known: Duration,
-    /// For all others: nothing by default, the same as `known` if the variable is set.
-    pub(crate) undefined: Duration,
+    /// Of the module HelloWorld, for every status; `None` leaves it to the module (250 ms, undefined statuses none).
+    pub(crate) hello_world_delay: Option<Duration>,
 }
 
 /// Tasks a module works on at a time.

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy)]
 pub(crate) struct Setting {
     /// Which one it is; equal to its place in the table.
-    pub(crate) name: super::Name,
+    pub(crate) name: super::table::Name,
     /// The dotted key of the TOML file, e.g. `node.host`.
     pub(crate) key: &'static str,
     /// The environment variable, e.g. `MCONN_HOST`.

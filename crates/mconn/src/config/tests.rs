@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::problem::ConfigErrors;
 use super::setting::Default as D;
-use super::table::SETTINGS;
+use super::table::{Name, SETTINGS};
 use super::*;
 
 /// A secret that no output may have in it.
@@ -164,10 +165,8 @@ fn values_become_strict_types() {
     assert!(c.warnings.iter().any(|w| w.contains("\" HelloWorld\" with its blanks")), "{:?}", c.warnings);
     assert_eq!(format!("{:?}", c.marathon.hosts), "[***:***@a:443, b:1]");
     assert!(!c.marathon.intake.takes_stream() && c.marathon.intake.takes_callbacks());
-    let seven = Duration::from_millis(7);
-    assert_eq!(c.modules.hello_world_delay, HelloWorldDelay { known: seven, undefined: seven });
-    let unset = config(&[]).modules.hello_world_delay;
-    assert_eq!(unset, HelloWorldDelay { known: Duration::from_millis(250), undefined: Duration::ZERO });
+    assert_eq!(c.modules.hello_world_delay, Some(Duration::from_millis(7)));
+    assert_eq!(config(&[]).modules.hello_world_delay, None);
 }
 
 #[test]
