@@ -7,6 +7,7 @@ use std::path::Path;
 use mconn_marathon::event::decode_event;
 use mconn_marathon::json;
 use mconn_wire::sse::SseParser;
+use proptest::prelude::*;
 use serde_json::Value;
 
 /// Files that are no documents of apps, tasks, pods, groups, deployments or info, and why they are here all the same.
@@ -142,4 +143,53 @@ fn the_texts_of_errors_are_found() {
     };
     assert!(!message("dcos-ui__marathon-group-management_create-conflict.json").is_empty());
     assert!(!message("dcos-ui__marathon-group-management_create-invalid.json").is_empty());
+}
+
+type Reader = fn(&[u8]) -> bool;
+
+/// Everything that reads a body; each says whether it accepted it.
+const READERS: &[Reader] = &[
+    |body| json::listing(body).is_ok(),
+    |body| json::group(body).is_ok(),
+    |body| json::app(body).is_ok(),
+    |body| json::tasks(body).is_ok(),
+    |body| json::running_tasks(body).is_ok(),
+    |body| json::pods(body).is_ok(),
+    |body| json::deployments(body).is_ok(),
+    |body| json::info(body).is_ok(),
+    |body| decode_event(None, body).is_ok(),
+];
+
+fn documents() -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/apps");
+    let names = [
+        "allegro-marathon-consul__apps.json",
+        "allegro-marathon-consul__app.json",
+        "istio-mesos__pods-status.json",
+        "marathon-docs__deployments.json",
+        "marathon-docs__info.json",
+        "marathon-docs__tasks.json",
+        "marathon-docs__group.json",
+    ];
+    names.iter().map(|name| std::fs::read(root.join(name)).unwrap().trim_ascii_end().to_vec()).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_truncated_document_is_always_an_error(which: prop::sample::Index, cut: prop::sample::Index) {
+        let document = which.get(&documents()).clone();
+        let part = &document[..cut.index(document.len())];
+        prop_assert!(READERS.iter().all(|read| !read(part)));
+    }
+
+    #[test]
+    fn no_damage_panics(which: prop::sample::Index, at: prop::sample::Index, byte: u8, len in 0_usize..8) {
+        let mut document = which.get(&documents()).clone();
+        let start = at.index(document.len());
+        let end = (start + len).min(document.len());
+        document.splice(start..end, [byte]);
+        for read in READERS {
+            read(&document);
+        }
+    }
 }

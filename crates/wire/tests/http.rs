@@ -51,6 +51,7 @@ async fn any_status_is_an_answer_and_redirects_are_not_followed() {
 async fn credentials_are_sent_when_given_and_never_taken_from_the_url() {
     let server = Server::start(|_| Reply::json("{}")).await;
     let with_user = format!("http://ann:s3cret@{}/", server.address);
+    assert!(!format!("{:?}", get(&with_user)).contains("s3cret"));
     client().send(get(&with_user)).await.unwrap();
     assert!(!server.requests()[0].contains("authorization"));
     let request = Request { credentials: Some(Credentials::new("ann", "s3cret")), ..get(&server.url("/")) };

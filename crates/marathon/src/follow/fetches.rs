@@ -10,7 +10,8 @@ use crate::client::is_addressable;
 /// What the catalog asks for. The answer comes as an observation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// One app. Asked for as a listing where it is a pod or cannot be asked for alone.
+    /// One app. Asked for as a listing where it is a pod or cannot be asked for alone, where too many wait, and where
+    /// a listing is about to be made anyway: then that listing is the answer.
     App(AppId),
     /// Everything.
     Listing,

@@ -104,7 +104,7 @@ impl Follower {
             polling: false,
             fetches: Fetches::default(),
             fetch_failures: 0,
-            compare_at: now + settings.compare_max,
+            compare_at: now.saturating_add(settings.compare_max),
             events: 0,
             leader: None,
             pods: BTreeSet::new(),
@@ -118,7 +118,7 @@ impl Follower {
         let stream = match self.stream {
             Stream::Waiting { until } => Some(until),
             Stream::Opening => None,
-            Stream::Attached { last_byte, .. } => Some(last_byte + self.settings.silence),
+            Stream::Attached { last_byte, .. } => Some(last_byte.saturating_add(self.settings.silence)),
         };
         // A comparison that is due while a listing is under way waits for its answer, which sets the next one.
         let compare = (!self.fetches.listing_under_way()).then_some(self.compare_at);
@@ -161,7 +161,9 @@ impl Follower {
                 self.stream = Stream::Opening;
                 out.push(Effect::OpenStream);
             }
-            Stream::Attached { last_byte, .. } if moment.now >= last_byte + self.settings.silence => {
+            Stream::Attached { last_byte, .. }
+                if moment.now >= last_byte.saturating_add(self.settings.silence) =>
+            {
                 let reason = format!("no byte for {:?}, not even a heartbeat", self.settings.silence);
                 self.lost(reason, moment, out);
             }
@@ -191,7 +193,7 @@ impl Follower {
         }
         self.failures = self.failures.saturating_add(1);
         let pause = if impossible { self.settings.stream_retry } else { self.pause(self.failures, moment) };
-        self.stream = Stream::Waiting { until: moment.now + pause };
+        self.stream = Stream::Waiting { until: moment.now.saturating_add(pause) };
         let told = if impossible || self.failures >= self.settings.poll_after_failures {
             self.poll(moment);
             format!("{reason}; everything is listed every {:?} instead", self.settings.poll_interval)
@@ -225,7 +227,7 @@ impl Follower {
             let leader = self.leader.clone().unwrap_or_else(|| "unknown".to_owned());
             out.push(Effect::Emit(Observation::LeaderChanged { leader }));
             let later = self.settings.reconcile_after.mul_f64(1.0 + moment.dice);
-            self.compare_at = self.compare_at.min(moment.now + later);
+            self.compare_at = self.compare_at.min(moment.now.saturating_add(later));
         }
     }
 
@@ -233,7 +235,7 @@ impl Follower {
         let Stream::Attached { since, .. } = self.stream else { return };
         let healthy = moment.now.saturating_sub(since) >= self.settings.healthy_after;
         self.failures = if healthy { 1 } else { self.failures.saturating_add(1) };
-        self.stream = Stream::Waiting { until: moment.now + self.pause(self.failures, moment) };
+        self.stream = Stream::Waiting { until: moment.now.saturating_add(self.pause(self.failures, moment)) };
         out.push(Effect::CloseStream);
         out.push(Effect::Emit(Observation::Lost { reason }));
     }
@@ -246,7 +248,7 @@ impl Follower {
     }
 
     fn requested(&mut self, request: Request, moment: Moment) {
-        let at = moment.now + self.settings.coalesce;
+        let at = moment.now.saturating_add(self.settings.coalesce);
         match request {
             Request::App(id) if !self.pods.contains(&id) => {
                 self.fetches.want_app(id, at, self.settings.max_single_apps);
@@ -289,7 +291,7 @@ impl Follower {
             // The app may be what breaks the answer, so not the same again: the next comparison comes sooner.
             Err(reason) => {
                 let pause = self.fetch_failed(Some(id), reason, moment, out);
-                self.compare_at = self.compare_at.min(moment.now + pause);
+                self.compare_at = self.compare_at.min(moment.now.saturating_add(pause));
             }
         }
     }
@@ -303,7 +305,7 @@ impl Follower {
     ) -> Duration {
         self.fetch_failures = self.fetch_failures.saturating_add(1);
         let pause = self.pause(self.fetch_failures, moment);
-        self.fetches.pause_until(moment.now + pause);
+        self.fetches.pause_until(moment.now.saturating_add(pause));
         out.push(Effect::Emit(Observation::RequestFailed { id, reason }));
         pause
     }
@@ -315,7 +317,7 @@ impl Follower {
         } else {
             compare_min + compare_max.saturating_sub(compare_min).mul_f64(moment.dice)
         };
-        self.compare_at = moment.now + after;
+        self.compare_at = moment.now.saturating_add(after);
     }
 
     /// The pause after so many failures in a row: doubling, between half and the whole of it at random.

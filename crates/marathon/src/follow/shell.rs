@@ -114,7 +114,7 @@ pub async fn follow(
                 return Ended::ReceiverGone;
             }
         }
-        let deadline = follower.deadline().map(|deadline| start + deadline);
+        let deadline = follower.deadline().and_then(|deadline| start.checked_add(deadline));
         tokio::select! {
             () = cancel.cancelled() => return Ended::Cancelled,
             () = wiring.observations.closed() => return Ended::ReceiverGone,

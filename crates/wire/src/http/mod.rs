@@ -9,13 +9,15 @@ mod credentials;
 mod error;
 mod tls;
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, header};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+pub use ::http::{HeaderMap, Method, StatusCode};
 pub use body::BodyStream;
 pub use credentials::Credentials;
 pub use error::{Fault, HttpError, Phase, SetupError, ShownUrl};
@@ -49,8 +51,8 @@ impl Default for HttpSettings {
     }
 }
 
-/// One request.
-#[derive(Debug, Clone)]
+/// One request. `Debug` shows neither what a URL may hide nor the body.
+#[derive(Clone)]
 pub struct Request {
     /// Method; default GET.
     pub method: Method,
@@ -81,6 +83,18 @@ impl Request {
             deadline: Duration::from_secs(10),
             body_limit: MAX_BODY_BYTES,
         }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &ShownUrl::new(&self.url))
+            .field("credentials", &self.credentials)
+            .field("deadline", &self.deadline)
+            .field("body_limit", &self.body_limit)
+            .finish_non_exhaustive()
     }
 }
 
