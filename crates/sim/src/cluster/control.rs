@@ -1,4 +1,4 @@
-//! What a simulation can do that no Marathon can: scripted fates, forged events, a full cluster at once, and the truth.
+//! What a simulation can do that no Marathon can: scripted fates, forged events, a full cluster at once.
 
 use super::answer::Answer;
 use super::change::INSTANCES_MAX;
@@ -198,38 +198,6 @@ impl Cluster {
         self.by_app.entry(def.id.clone()).or_default().insert(id.clone());
         self.instances.insert(id, instance);
         Ok(())
-    }
-
-    /// The truth, also about what readers do not see: `GET /sim/state`.
-    #[must_use]
-    pub fn state(&self) -> Value {
-        let apps: Vec<Value> = self
-            .apps
-            .iter()
-            .map(|(id, app)| {
-                json!({ "id": id, "version": app.def.version, "instances": app.def.instances,
-                "visible": app.visible.is_some(), "deleted": app.deleted })
-            })
-            .collect();
-        let tasks: Vec<Value> = self
-            .instances
-            .values()
-            .map(|found| {
-                let names = self.agent_names(found);
-                json!({
-                    "id": self.task_id(found), "instanceId": *found.id, "appId": found.app,
-                    "condition": found.condition.name(), "state": found.condition.task_state(),
-                    "running": found.condition == Condition::Running && !found.dying,
-                    "dying": found.dying, "decommissioned": found.decommissioned,
-                    "alive": found.answers_probes, "healthy": found.healthy(),
-                    "routable": found.is_ready(self.now),
-                    "host": names.map(|(_, host)| host.to_string()), "ports": found.host_ports,
-                    "ipAddresses": found.ip.as_slice(), "version": found.def.version,
-                })
-            })
-            .collect();
-        json!({ "now": self.now, "leader": self.leader, "profile": self.options.profile.name,
-            "agents": self.agents.len(), "deployments": self.deployments.len(), "apps": apps, "tasks": tasks })
     }
 
     /// `GET /v2/info`; `http_port` is where this one listens.

@@ -29,6 +29,7 @@ mod path;
 mod ports;
 mod query;
 mod step;
+mod truth;
 mod view;
 
 #[cfg(test)]

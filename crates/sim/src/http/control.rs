@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::wire::{Request, Response};
 use super::{Shared, answer, body_json, json, message};
-use crate::cluster::{Cluster, Command, Fate};
+use crate::cluster::{Command, Fate};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -76,11 +76,9 @@ async fn give(command: Command, shared: &Shared) -> Response {
 }
 
 async fn state(shared: &Shared) -> Response {
-    match shared.driver.query(Cluster::state).await {
-        Ok(mut state) => {
-            state["streams"] = shared.driver.count_streams().await.into();
-            json(state.to_string())
-        }
+    let streams = shared.driver.count_streams().await;
+    match shared.driver.query(move |cluster| cluster.state_json(streams)).await {
+        Ok(state) => json(state),
         Err(late) => answer(late, None),
     }
 }

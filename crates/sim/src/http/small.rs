@@ -54,11 +54,10 @@ fn ping(request: &Request) -> Response {
 
 /// A few of the numbers that tools read.
 async fn metrics(shared: &Shared) -> String {
-    let state = shared.driver.query(Cluster::state).await.unwrap_or_default();
-    let count = |key: &str| state[key].as_array().map_or(0, Vec::len);
+    let (apps, instances) = shared.driver.query(Cluster::sizes).await.unwrap_or_default();
     let gauges = json!({
-        "marathon.apps.active.gauge": { "value": count("apps") },
-        "marathon.instances.running.gauge": { "value": count("tasks") },
+        "marathon.apps.active.gauge": { "value": apps },
+        "marathon.instances.running.gauge": { "value": instances },
         "marathon.http.event-streams.active.gauge": { "value": shared.driver.count_streams().await },
     });
     json!({ "version": "4.0.0", "gauges": gauges, "counters": {}, "histograms": {}, "meters": {}, "timers": {} })
