@@ -7,12 +7,16 @@ use super::definition::AppDef;
 use super::event::Body;
 use super::instance::{Condition, Instance, InstanceId};
 use super::path::PathId;
-use super::{Cluster, answer::Answer};
+use super::{Cluster, Timer, answer::Answer};
 use crate::time::Time;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// `--scale_apps_interval`
+const SCALE_CHECK: Duration = Duration::from_secs(300);
 
 /// What is done with one app in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -286,14 +290,7 @@ impl Cluster {
     }
 
     fn drive_stop(&mut self, app: &PathId) -> bool {
-        let ids: Vec<InstanceId> = self
-            .instances_of(app)
-            .filter(|found| !found.decommissioned)
-            .map(|found| found.id.clone())
-            .collect();
-        for id in ids {
-            self.kill(&id, true);
-        }
+        self.kill_all(app);
         let gone = self.instances_of(app).all(|found| found.condition == Condition::UnreachableInactive);
         if gone {
             self.tell_terminated(app);
@@ -345,11 +342,37 @@ impl Cluster {
             .any(|found| found.decommissioned && found.condition != Condition::UnreachableInactive)
     }
 
-    /// Ends a deployment before its time; things stay as they are.
+    /// Without a deployment: what one that was cancelled has left undone.
+    pub(super) fn check_scale(&mut self, app: &PathId) {
+        if self.deployments_of(app).next().is_some() {
+            return;
+        }
+        match self.target(app).map(|app| app.def.clone()) {
+            Some(def) => drop(self.drive_scale(&def)),
+            None => self.kill_all(app),
+        }
+    }
+
+    fn kill_all(&mut self, app: &PathId) {
+        let ids: Vec<InstanceId> = self
+            .instances_of(app)
+            .filter(|found| !found.decommissioned)
+            .map(|found| found.id.clone())
+            .collect();
+        for id in ids {
+            self.kill(&id, true);
+        }
+    }
+
+    /// Ends a deployment before its time; things stay as they are until the next scale check.
     pub(super) fn abandon(&mut self, id: &str, reason: &str) {
         let Some(at) = self.deployments.iter().position(|found| found.plan.id == id) else { return };
         let deployment = self.deployments.remove(at);
         self.emit(&Body::DeploymentFailed { id, plan: &deployment.plan, reason });
+        let period = self.scaled(SCALE_CHECK);
+        for app in deployment.original.into_keys() {
+            self.set_timer(period, Timer::ScaleCheck(app));
+        }
     }
 
     /// The ids of the deployments that change `app`.

@@ -106,6 +106,8 @@ enum Timer {
     Probe(InstanceId, u32, usize),
     Inactive(InstanceId, u32),
     Expunge(InstanceId, u32),
+    /// Restore the wanted number of instances, as Marathon does every five minutes.
+    ScaleCheck(PathId),
     /// Look again whether a deployment can go on.
     Look(PathId),
 }
@@ -227,6 +229,7 @@ impl Cluster {
             Timer::Probe(id, incarnation, check) => self.probe(&id, incarnation, check),
             Timer::Inactive(id, incarnation) => self.inactive(&id, incarnation),
             Timer::Expunge(id, incarnation) => self.expunge(&id, incarnation),
+            Timer::ScaleCheck(app) => self.check_scale(&app),
             Timer::Look(app) => {
                 self.dirty.insert(app);
             }

@@ -2,6 +2,7 @@
 
 mod flows;
 mod health;
+mod random;
 
 use super::*;
 use serde_json::{Value, json};

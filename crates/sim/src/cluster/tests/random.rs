@@ -1,0 +1,107 @@
+//! Random commands: whatever is asked for, the cluster keeps its books straight and comes to rest.
+
+use super::*;
+
+impl Cluster {
+    /// What holds at any time.
+    fn assert_consistent(&self) {
+        let mut held: BTreeSet<(usize, u16)> = BTreeSet::new();
+        for (id, instance) in &self.instances {
+            assert_eq!(*id, instance.id);
+            assert!(self.by_app[&instance.app].contains(id), "{id} is not listed for its app");
+            assert!(!instance.dying || instance.condition.has_task(), "{id} is dying without a task");
+            for port in &instance.host_ports {
+                let agent = instance.agent.expect("ports belong to an agent");
+                assert!(held.insert((agent, *port)), "port {port} is held twice");
+            }
+        }
+        let listed: usize = self.by_app.values().map(BTreeSet::len).sum();
+        assert_eq!(listed, self.instances.len());
+        for (id, app) in &self.apps {
+            assert_eq!(*id, app.def.id);
+            assert!(
+                app.def.service_ports().iter().all(|port| *port != 0),
+                "{id} has an unassigned service port"
+            );
+        }
+        let mut locked = BTreeSet::new();
+        for deployment in &self.deployments {
+            for app in deployment.original.keys() {
+                assert!(locked.insert(app), "{app} is changed by two deployments");
+            }
+        }
+    }
+}
+
+fn random_command(rng: &mut fastrand::Rng, tasks: &[Value], deployment: Option<String>) -> Command {
+    let names = ["/a", "/b", "/g/c", "/g/h/d"];
+    let id = PathId::lenient(names[rng.usize(..names.len())]);
+    let task = match tasks {
+        [] => "none".to_owned(),
+        tasks => tasks[rng.usize(..tasks.len())]["id"].as_str().expect("an id").to_owned(),
+    };
+    let (force, scale) = (rng.bool(), rng.bool());
+    let body = json!({"id": id, "cmd": format!("run {}", rng.u8(..3)), "instances": rng.u32(..5),
+        "upgradeStrategy": {"minimumHealthCapacity": rng.f64(), "maximumOverCapacity": rng.f64()},
+        "healthChecks": if rng.bool() { json!([{"protocol": "HTTP", "intervalSeconds": 1, "gracePeriodSeconds": 1}]) } else { json!([]) }});
+    let caller = Caller::default();
+    match rng.u8(..15) {
+        0..=3 => Command::UpdateApp { id, body, force, partial: rng.bool(), create: true, caller },
+        4 => Command::CreateApp { body, force, caller },
+        5 => Command::DeleteApp { id, force },
+        6 => Command::RestartApp { id, force },
+        7 => Command::KillTasks { target: KillTarget::Ids(vec![task]), scale, wipe: false, force },
+        8 => Command::EndTask {
+            task,
+            fate: [Fate::Fail, Fate::Finish, Fate::Lose, Fate::Kill][rng.usize(..4)],
+        },
+        9 => Command::SetHealth { task, alive: rng.bool() },
+        10 => Command::UpdateGroup {
+            id: PathId::lenient("/g"),
+            body: json!({"apps": [{"id": "c", "cmd": "x"}], "groups": []}),
+            force,
+            dry_run: false,
+            must_be_new: false,
+        },
+        11 => Command::DeleteGroup { id: PathId::lenient("/g"), force },
+        12 => Command::CancelDeployment { id: deployment.unwrap_or_default(), force },
+        13 => Command::ChangeLeader { leader: "l:1".into() },
+        _ => Command::UpdateApps { body: json!([body]), force, partial: true, create: true },
+    }
+}
+
+#[test]
+fn random_commands_leave_a_consistent_cluster() {
+    let mut succeeded = 0;
+    for seed in 0..60 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut bench = Bench::new(&SimOptions { seed, task_killing: rng.bool(), ..SimOptions::default() });
+        for _ in 0..60 {
+            let deployment = bench.cluster.deployments.first().map(|found| found.plan.id.clone());
+            let command = random_command(&mut rng, &bench.tasks(), deployment);
+            bench.give(command);
+            bench.cluster.assert_consistent();
+            bench.pass(Duration::from_millis(rng.u64(..1500)));
+            bench.cluster.assert_consistent();
+        }
+        // Probes succeed again, so that everything can come to rest.
+        for task in bench.tasks() {
+            let task = task["id"].as_str().expect("an id").to_owned();
+            bench.give(Command::SetHealth { task, alive: true });
+        }
+        bench.pass(Duration::from_secs(3600));
+        bench.cluster.assert_consistent();
+        assert_eq!(bench.answers.len() as u64, bench.ticket, "every command is answered");
+        assert_eq!(bench.cluster.deployments().body.as_deref(), Some("[]"), "seed {seed}");
+        let orphan =
+            bench.cluster.instances.values().find(|found| !bench.cluster.apps.contains_key(&found.app));
+        assert!(orphan.is_none(), "seed {seed}: {orphan:?}");
+        succeeded += bench.answers.values().filter(|answer| answer.is_success()).count();
+        let tasks = bench.tasks();
+        for app in bench.cluster.apps.values() {
+            let running = tasks.iter().filter(|task| task["appId"] == app.def.id.as_str()).count();
+            assert_eq!(running, app.def.instances as usize, "seed {seed}: {}", app.def.id);
+        }
+    }
+    assert!(succeeded > 60 * 20, "most commands have to do something: {succeeded}");
+}
