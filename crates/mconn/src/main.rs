@@ -1,8 +1,20 @@
-//! The binary. For now it only holds configuration and logging together; the command line is wired next.
+//! The binary: command line, configuration, wiring, shutdown. Everything that decides lives in the libraries.
 
-#![expect(dead_code, unused_imports, reason = "wired next")]
-
+mod cli;
+mod client;
+mod commands;
 mod config;
+mod demo;
 mod logging;
+mod node;
+mod report;
+mod run;
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    run::main()
+}

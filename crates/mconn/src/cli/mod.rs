@@ -1,0 +1,408 @@
+//! The command line: what can be typed, and its help. Nothing is done here.
+
+mod settings;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub(crate) use self::settings::SettingsArgs;
+
+/// Service discovery for Mesos and Marathon clusters: follows a Marathon and runs modules on its task events.
+#[derive(Debug, Parser)]
+#[command(name = "mconn", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node: follow Marathon, queue its task events, run modules on them, serve the API
+    #[command(
+        after_help = "Settings come from --config (TOML), the environment (MCONN_*), and flags, in rising \
+                            precedence. `mconn serve --help` lists all of them; `mconn check` shows what holds and why."
+    )]
+    Serve(SettingsArgs),
+    /// Show it at work: a simulated Marathon, a node, and a story told in readable lines
+    Demo(DemoArgs),
+    /// Run a simulated Marathon on real sockets
+    Sim(SimArgs),
+    /// Say what is wrong with a configuration, a data directory or a Marathon before anything starts
+    Check(CheckArgs),
+    /// Look at presets and change them
+    #[command(subcommand)]
+    Preset(PresetCommand),
+    /// Look at the queue, or put an event into it
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Look at modules, hold them, and care for their dead letters
+    #[command(subcommand)]
+    Module(ModuleCommand),
+    /// Show what a module has done
+    Inventory(InventoryArgs),
+    /// Compare inventories with Marathon's running tasks, and repair what differs
+    Sync(SyncArgs),
+    /// Check, export, import or repair the data directory of a node that is not running
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Print a completion script for your shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// How to reach a node.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeArgs {
+    /// Address of any node
+    #[arg(
+        long,
+        env = "MCONN_URL",
+        default_value = "http://127.0.0.1:1234",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) url: String,
+    /// user:password, if the node asks for it; prefer the variable, other users can see flags
+    #[arg(
+        long,
+        env = "MCONN_CREDENTIALS",
+        hide_env_values = true,
+        global = true,
+        value_name = "USER:PASSWORD"
+    )]
+    pub(crate) credentials: Option<String>,
+    /// Print the node's own JSON instead of a table
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How long to wait for an answer
+    #[arg(long, default_value = "30s", global = true, value_parser = duration, value_name = "TIME")]
+    pub(crate) timeout: Duration,
+}
+
+/// What the demonstration is like.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// End by itself after this time, with a summary; without it the demo stays up until Ctrl-C
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    pub(crate) run_for: Option<Duration>,
+    /// Port of the node's API; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Port of the simulated Marathon; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) marathon_port: u16,
+    /// Where the node keeps its data; without it in a temporary directory that is removed at the end
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Every id, delay and choice of the simulated cluster follows from it
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The simulated cluster's time runs this much faster
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) speed: f64,
+    /// Show the node's log lines, too
+    #[arg(long)]
+    pub(crate) log: bool,
+}
+
+/// What the simulated Marathon is like.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SimArgs {
+    /// Where to listen (loopback unless you mean it otherwise)
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Every id, delay and choice follows from it
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Time runs this much faster
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) speed: f64,
+    /// The Marathon version that is imitated
+    #[arg(long, default_value = "1.8")]
+    pub(crate) profile: String,
+    /// Number of agents
+    #[arg(long, default_value_t = 3)]
+    pub(crate) agents: usize,
+    /// Each task is a real HTTP server that answers with its task id
+    #[arg(long)]
+    pub(crate) task_sockets: bool,
+    /// user:password that every request has to bring
+    #[arg(long, hide_env_values = true, env = "MCONN_SIM_CREDENTIALS", value_name = "USER:PASSWORD")]
+    pub(crate) credentials: Option<String>,
+    /// Refuse /v2/eventSubscriptions (HTTP callbacks)
+    #[arg(long)]
+    pub(crate) no_callbacks: bool,
+    /// Apps to start with: a JSON file with one definition, an array, or {"apps": [...]}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) apps: Option<PathBuf>,
+    /// Start with this many apps in place, each with --fill-tasks running tasks
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) fill_apps: u32,
+    /// Running tasks of each app that --fill-apps puts in place
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) fill_tasks: u32,
+}
+
+/// What to check.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Do not try to reach Marathon
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// Presets.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum PresetCommand {
+    /// List presets, of all modules or of one
+    List {
+        /// Only this module's
+        module: Option<String>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Show one preset
+    Get {
+        /// The module
+        module: String,
+        /// The whole app id
+        app: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Create or replace a preset
+    Set {
+        /// The module
+        module: String,
+        /// The whole app id
+        app: String,
+        /// The module's options as JSON
+        #[arg(long, default_value = "{}", value_name = "JSON")]
+        options: String,
+        /// Keep it, but do not use it
+        #[arg(long)]
+        disabled: bool,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Use a preset that is there, its options unchanged
+    Enable {
+        /// The module
+        module: String,
+        /// The whole app id
+        app: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Keep a preset, but do not use it
+    Disable {
+        /// The module
+        module: String,
+        /// The whole app id
+        app: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Remove a preset
+    Delete {
+        /// The module
+        module: String,
+        /// The whole app id
+        app: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
+/// The queue.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List the events that are not finished
+    List {
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Put an event into the queue, as Marathon would
+    Post {
+        /// The app id
+        app: String,
+        /// The task id
+        task: String,
+        /// The status, e.g. TASK_RUNNING
+        status: String,
+        /// The agent's host name
+        #[arg(long)]
+        host: Option<String>,
+        /// Agent ports
+        #[arg(long = "port", value_name = "PORT")]
+        ports: Vec<u16>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Follow what happens, live, until Ctrl-C
+    Watch {
+        /// Only these kinds: queue, module, preset, inventory, sync, catalog
+        #[arg(long, value_delimiter = ',')]
+        types: Vec<String>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
+/// Modules.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ModuleCommand {
+    /// List the loaded modules
+    List {
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// List what waits in a module's lane
+    Queue {
+        /// The module
+        module: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Start no further run of a module
+    Pause {
+        /// The module
+        module: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// End a pause
+    Resume {
+        /// The module
+        module: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// List the runs that failed for good
+    DeadLetters {
+        /// The module
+        module: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Hand a dead letter to its module once more
+    Retry {
+        /// The module
+        module: String,
+        /// Its number in the list; `all` for every one
+        seq: String,
+        /// Even if a later event of the same task has been handled since
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Give up a dead letter
+    Drop {
+        /// The module
+        module: String,
+        /// Its number in the list; `all` for every one
+        seq: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
+/// The inventory.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InventoryArgs {
+    /// The module
+    pub(crate) module: String,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Sync.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SyncArgs {
+    /// The module, waiting for the result; without it all modules, without waiting
+    pub(crate) module: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// The data directory.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read everything and say what is damaged; changes nothing
+    Check(DataDir),
+    /// Print everything as one JSON document
+    Export {
+        #[command(flatten)]
+        dir: DataDir,
+        /// Write it to this file instead of standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Fill an empty store from such a document
+    Import {
+        #[command(flatten)]
+        dir: DataDir,
+        /// The document; `-` for standard input
+        file: PathBuf,
+        /// Replace what is there
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Save what can still be read of a damaged store; the damaged file is put aside, never deleted
+    Repair {
+        #[command(flatten)]
+        dir: DataDir,
+        /// Begin with an empty store if nothing can be read
+        #[arg(long)]
+        allow_empty: bool,
+    },
+}
+
+/// Where the data lie.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DataDir {
+    /// The node's data directory (MCONN_DATA_DIR; `mconn check` shows it)
+    #[arg(long, env = "MCONN_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// `20s`, `1m30s`, `500ms`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
+    }
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| "expected a time such as 20s, 1m30s or 500ms".to_owned())?;
+    span.try_into().map_err(|_| "a time cannot be negative".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, millis) in
+            [("20s", 20_000), ("1m30s", 90_000), ("500ms", 500), ("2.5", 2_500), ("20", 20_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert!(duration("soon").is_err() && duration("-1s").is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! `mconn check`: what is wrong before anything starts.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use mconn_store_embedded::FILE_NAME;
+
+use crate::cli::CheckArgs;
+use crate::config::{self, Config, explain};
+use crate::node::connect_marathon;
+use crate::report::Report;
+use crate::run::load;
+
+/// What a check found.
+enum Finding {
+    Good(String),
+    Warning(String),
+    Bad(String),
+}
+
+/// Prints the settings with their origin, then one line per check. Fails if any is bad.
+pub(crate) async fn run(args: &CheckArgs) -> Result<(), Report> {
+    let config = load(&args.settings)?;
+    println!("{}", explain(&config));
+    let mut findings: Vec<Finding> = config.warnings.iter().cloned().map(Finding::Warning).collect();
+    findings.push(port(&config));
+    findings.push(store(&config));
+    findings.extend(modules(&config));
+    if !args.offline {
+        findings.push(marathon(&config).await?);
+    }
+    let mut bad = 0;
+    for finding in findings {
+        match finding {
+            Finding::Good(text) => println!("ok       {text}"),
+            Finding::Warning(text) => println!("warning  {text}"),
+            Finding::Bad(text) => {
+                bad += 1;
+                println!("BAD      {text}");
+            }
+        }
+    }
+    if bad > 0 {
+        return Err(Report::failed(format!("{bad} check(s) failed, see above")));
+    }
+    Ok(())
+}
+
+fn port(config: &Config) -> Finding {
+    let addr = std::net::SocketAddr::new(config.node.bind, config.node.port);
+    match TcpListener::bind(addr) {
+        Ok(_) => Finding::Good(format!("port: {addr} is free")),
+        Err(error) => Finding::Bad(format!("port: {addr} cannot be used: {error}")),
+    }
+}
+
+fn store(config: &Config) -> Finding {
+    let config::Store::Embedded { data_dir } = &config.store else {
+        return Finding::Warning("store: memory, everything is gone when the node ends".to_owned());
+    };
+    if !data_dir.join(FILE_NAME).exists() {
+        return writable(data_dir);
+    }
+    match mconn_store_embedded::check(data_dir) {
+        Ok(report) if report.problems.is_empty() => {
+            Finding::Good(format!("store: {} is sound ({})", report.file.display(), report.counts))
+        }
+        Ok(report) => Finding::Bad(format!(
+            "store: {} has {} problem(s), the first: {}; see \"mconn store check --data-dir {}\"",
+            report.file.display(),
+            report.problems.len(),
+            report.problems[0],
+            data_dir.display()
+        )),
+        Err(error) => Finding::Bad(format!("store: {error}")),
+    }
+}
+
+/// Whether the directory, or the nearest one above it that exists, can be written to.
+fn writable(dir: &Path) -> Finding {
+    let Some(existing) = dir.ancestors().find(|ancestor| ancestor.exists() && *ancestor != Path::new(""))
+    else {
+        return Finding::Good(format!("store: {} will be created", dir.display()));
+    };
+    let probe = existing.join(format!(".mconn-check-{}", std::process::id()));
+    match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
+        Ok(()) => Finding::Good(format!("store: {} will be created", dir.display())),
+        Err(error) => Finding::Bad(format!("store: {} cannot be written to: {error}", existing.display())),
+    }
+}
+
+fn modules(config: &Config) -> Vec<Finding> {
+    let delays = mconn_modules::Delays::default();
+    let (found, errors) = mconn_modules::find(&config.modules.start, &config.modules.path, delays);
+    let mut findings: Vec<_> = found
+        .iter()
+        .map(|found| Finding::Good(format!("module: {} from \"{}\"", found.module.name(), found.folder)))
+        .collect();
+    findings.extend(errors.iter().map(|error| Finding::Bad(format!("module: {error}"))));
+    if findings.is_empty() {
+        findings.push(Finding::Warning("modules: none are started (MCONN_MODULE_START is empty)".to_owned()));
+    }
+    findings
+}
+
+async fn marathon(config: &Config) -> Result<Finding, Report> {
+    let Some(client) = connect_marathon(config)? else {
+        return Ok(Finding::Warning("marathon: none is followed (MCONN_MARATHON_HOSTS is empty)".to_owned()));
+    };
+    Ok(match client.info().await {
+        Ok(info) => {
+            let leader = info.leader.as_deref().unwrap_or("nobody");
+            let version = info.version.as_deref().unwrap_or("unknown");
+            match client.listing().await {
+                Ok(listing) => Finding::Good(format!(
+                    "marathon: version {version}, led by {leader}, {} apps and {} pods",
+                    listing.apps.len(),
+                    listing.pods.len()
+                )),
+                Err(error) => {
+                    Finding::Bad(format!("marathon: version {version}, but it cannot be listed: {error}"))
+                }
+            }
+        }
+        Err(error) => Finding::Bad(format!("marathon: {error}")),
+    })
+}

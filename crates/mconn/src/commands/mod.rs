@@ -1,0 +1,6 @@
+//! Commands that need no running node.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod sim;
+pub(crate) mod store;

@@ -1,0 +1,74 @@
+//! `mconn sim`: the simulated Marathon on its own.
+
+use std::path::Path;
+
+use mconn_sim::{Profile, Sim, SimError, SimOptions};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::SimArgs;
+use crate::report::Report;
+use crate::run::end_on_signal;
+
+pub(crate) async fn run(args: &SimArgs) -> Result<(), Report> {
+    let profile = Profile::by_name(&args.profile).ok_or_else(|| {
+        Report::usage(format!("there is no profile \"{}\"", args.profile)).hint(format!(
+            "there are: {}",
+            Profile::all().iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ")
+        ))
+    })?;
+    let initial_apps = args.apps.as_deref().map(read_apps).transpose()?.unwrap_or_default();
+    let options = SimOptions {
+        seed: args.seed,
+        speed: args.speed,
+        profile,
+        agents: args.agents,
+        task_sockets: args.task_sockets,
+        credentials: args.credentials.clone().filter(|text| !text.is_empty()),
+        callbacks: !args.no_callbacks,
+        initial_apps,
+        ..SimOptions::default()
+    };
+    let sim = Sim::start(options, args.listen).await.map_err(|error| sim_report(&error))?;
+    if args.fill_apps > 0 {
+        sim.handle().fill(args.fill_apps, args.fill_tasks).await;
+    }
+    println!("simulated Marathon {} listens on {}", args.profile, sim.url());
+    println!("  apps      {}/v2/apps", sim.url());
+    println!("  events    curl -N -H 'Accept: text/event-stream' {}/v2/events", sim.url());
+    println!("  controls  {}/sim/state", sim.url());
+    let cancel = CancellationToken::new();
+    let signals = tokio::spawn(end_on_signal(cancel.clone()));
+    cancel.cancelled().await;
+    sim.shutdown().await;
+    signals.abort();
+    Ok(())
+}
+
+/// Why it does not start, and what to do.
+pub(crate) fn sim_report(error: &SimError) -> Report {
+    let report = Report::could_not_run("the simulated Marathon does not start").because(error);
+    match error {
+        SimError::Listen { .. } => report.hint("port 0 takes a free one"),
+        SimError::InitialApps { .. } => report,
+    }
+}
+
+/// One definition, an array of them, or what `GET /v2/apps` answers.
+fn read_apps(file: &Path) -> Result<Vec<Value>, Report> {
+    let text = std::fs::read(file)
+        .map_err(|error| Report::usage(format!("cannot read {}", file.display())).because(&error))?;
+    let json: Value = serde_json::from_slice(&text)
+        .map_err(|error| Report::usage(format!("{} is no JSON", file.display())).because(&error))?;
+    Ok(match json {
+        Value::Array(apps) => apps,
+        Value::Object(mut object) => match object.remove("apps") {
+            Some(Value::Array(apps)) => apps,
+            _ => vec![Value::Object(object)],
+        },
+        _ => {
+            return Err(Report::usage(format!("{} holds no app definition", file.display()))
+                .hint("give one definition, an array, or {\"apps\": [...]}"));
+        }
+    })
+}

@@ -1,0 +1,104 @@
+//! `mconn store ...`: the data directory of a node that is not running.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use mconn_store::{Document, StoreError, StoreErrorKind};
+
+use crate::cli::StoreCommand;
+use crate::report::Report;
+
+pub(crate) fn run(command: &StoreCommand) -> Result<(), Report> {
+    match command {
+        StoreCommand::Check(dir) => check(&dir.data_dir),
+        StoreCommand::Export { dir, output } => export(&dir.data_dir, output.as_deref()),
+        StoreCommand::Import { dir, file, replace } => import(&dir.data_dir, file, *replace),
+        StoreCommand::Repair { dir, allow_empty } => repair(&dir.data_dir, *allow_empty),
+    }
+}
+
+/// The store's own words, with the hint that fits its kind.
+pub(crate) fn store_report(error: &StoreError) -> Report {
+    let report = Report::could_not_run(error.message.clone());
+    match error.kind {
+        StoreErrorKind::Locked => report.hint("end the node that uses it, or name another directory"),
+        _ => report,
+    }
+}
+
+fn check(dir: &Path) -> Result<(), Report> {
+    let report = mconn_store_embedded::check(dir).map_err(|error| store_report(&error))?;
+    let version = report.schema_version.map_or_else(|| "unknown".to_owned(), |version| version.to_string());
+    println!("file      {} ({} bytes, schema version {version})", report.file.display(), report.bytes);
+    println!("contents  {}", report.counts);
+    if !report.closed_well {
+        println!("note      it was not closed; the next start recovers it");
+    }
+    for problem in &report.problems {
+        println!("problem   {problem}");
+    }
+    if report.is_sound() {
+        println!("sound");
+        return Ok(());
+    }
+    Err(Report::failed(format!("{} problem(s) in {}", report.problems.len(), dir.display()))
+        .hint(format!("save what can be read with: mconn store repair --data-dir {}", dir.display())))
+}
+
+fn export(dir: &Path, output: Option<&Path>) -> Result<(), Report> {
+    let contents = mconn_store_embedded::export(dir).map_err(|error| store_report(&error))?;
+    for skipped in &contents.skipped {
+        eprintln!("warning: left out, cannot be read: {skipped}");
+    }
+    let text = Document::from_contents(&contents).to_text();
+    match output {
+        None => print!("{text}"),
+        Some(file) => std::fs::write(file, text)
+            .map_err(|error| Report::failed(format!("cannot write {}", file.display())).because(&error))?,
+    }
+    Ok(())
+}
+
+fn import(dir: &Path, file: &Path, replace: bool) -> Result<(), Report> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text =
+        text.map_err(|error| Report::failed(format!("cannot read {}", file.display())).because(&error))?;
+    let contents = Document::parse(&text).map_err(|error| {
+        Report::failed(format!("{} is no export of mconn", file.display())).because(&error)
+    })?;
+    let counts = mconn_store_embedded::import(dir, &contents, replace).map_err(|error| {
+        let report = store_report(&error);
+        if replace {
+            report
+        } else {
+            report.hint("--replace puts the document in the place of what is there")
+        }
+    })?;
+    println!("imported into {}: {counts}", dir.display());
+    Ok(())
+}
+
+fn repair(dir: &Path, allow_empty: bool) -> Result<(), Report> {
+    let report = mconn_store_embedded::salvage(dir, allow_empty).map_err(|error| store_report(&error))?;
+    match &report.kept_as {
+        Some(file) => println!("the damaged file is kept as {}", file.display()),
+        None => println!("there was no file to put aside"),
+    }
+    println!("recovered {}", report.recovered);
+    if report.lost > 0 {
+        println!("lost      {} record(s)", report.lost);
+    }
+    for table in &report.unreadable_tables {
+        println!("lost      what was in table {table} and could not be read");
+    }
+    for problem in &report.problems {
+        println!("problem   {problem}");
+    }
+    println!("the node can be started; a sync repairs what inventories lack");
+    Ok(())
+}

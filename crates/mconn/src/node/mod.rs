@@ -1,0 +1,316 @@
+//! A node: its parts, wired together in one process. No logic of its own.
+//!
+//! ```text
+//!   Marathon --> follower --> catalog --> task events --> feed --> queue --> modules
+//!                    ^           |                                  |
+//!                    +- requests +--> snapshots --> web <-----------+--> store
+//! ```
+
+mod feed;
+mod marathon;
+mod supervise;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mconn_catalog::{CatalogHandle, CatalogTask};
+use mconn_model::{Snapshot, SourceId};
+use mconn_queue::{ModuleSetup, QueueHandle, RunningTasks};
+use mconn_store::{MemoryStore, Store};
+use mconn_store_embedded::{EmbeddedStore, OpenOptions};
+use mconn_web::{App, Build, Limits};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+pub(crate) use self::marathon::connect as connect_marathon;
+
+use self::supervise::{Step, Supervisor};
+use crate::commands::store::store_report;
+use crate::config::{self, Config, HttpCredentials};
+use crate::report::Report;
+
+/// Batches of observations and of task events that may wait between two parts. Each part passes on what it has at once,
+/// so a few batches are enough, and a full channel slows the sender down, which is what is wanted.
+const BATCHES: usize = 64;
+/// Leader changes that may wait; the catalog merges what nobody has taken.
+const SIGNALS: usize = 4;
+/// Connections that the kernel may hold until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// A running node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) addr: SocketAddr,
+    pub(crate) queue: QueueHandle,
+    pub(crate) catalog: Option<CatalogHandle>,
+    supervisor: Supervisor,
+}
+
+impl Node {
+    /// Starts all parts. The port is open when this returns. `cancel` ends the node, and is cancelled by it when a part
+    /// fails or somebody asks the node to exit.
+    pub(crate) async fn start(config: &Config, cancel: CancellationToken) -> Result<Self, Report> {
+        for line in config.start_lines() {
+            info!(context = "App", "{line}");
+        }
+        for warning in &config.warnings {
+            warn!(context = "App", "{warning}");
+        }
+        // Bound before anything else starts, so that a port in use changes nothing; opened when there is an answer.
+        let socket = bind(config)?;
+        let store = open_store(config).await?;
+        let modules = find_modules(config);
+        let marathon = marathon::connect(config)?;
+        let running: Arc<dyn RunningTasks> = match &marathon {
+            Some(client) => Arc::new(marathon::Listed(client.clone())),
+            None => Arc::new(marathon::Nowhere),
+        };
+        let mut supervisor = Supervisor::new(cancel.clone());
+
+        let (queue, queue_task) = mconn_queue::start(
+            queue_settings(config),
+            modules,
+            store.as_store(),
+            running,
+            config.http.request_timeout,
+            supervisor.token(Step::Work),
+        )
+        .await
+        .map_err(|error| store_report(&error))?;
+        supervisor.spawn(Step::Work, "queue", async move {
+            queue_task.join().await.map_err(|error| error.message)
+        });
+        supervisor.spawn(Step::Storage, "store", store.close_when(supervisor.token(Step::Storage)));
+
+        let catalog = marathon.map(|client| {
+            let handle = follow(config, client.clone(), &queue, &mut supervisor);
+            marathon::register_callback(config, client, &mut supervisor);
+            handle
+        });
+        let listener = socket.listen(BACKLOG).map_err(|error| {
+            Report::could_not_run(format!("cannot listen on {}:{}", config.node.bind, config.node.port))
+                .because(&error)
+        })?;
+        let addr =
+            listener.local_addr().unwrap_or_else(|_| SocketAddr::new(config.node.bind, config.node.port));
+        let node = Self { addr, queue, catalog, supervisor };
+        node.serve(config, listener, store.location(), cancel)
+    }
+
+    fn serve(
+        mut self,
+        config: &Config,
+        listener: TcpListener,
+        store: String,
+        cancel: CancellationToken,
+    ) -> Result<Self, Report> {
+        // With port 0 only the listener knows.
+        let mut shown = config.node.clone();
+        shown.port = self.addr.port();
+        let (_, nothing) = watch::channel(Arc::new(Snapshot::default()));
+        let app = App {
+            queue: self.queue.clone(),
+            catalog: self.catalog.as_ref().map_or(nothing, CatalogHandle::subscribe),
+            credentials: credentials(config),
+            authority: shown.authority(),
+            server_url: shown.url(),
+            env: config.info_env().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            build: Build {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                commit: option_env!("MCONN_COMMIT").map(str::to_owned),
+            },
+            store,
+            callbacks: config.marathon.intake.takes_callbacks(),
+            exit: cancel,
+        };
+        let limits = Limits {
+            request_timeout: config.http.request_timeout,
+            body_limit: config.http.body_limit,
+            max_connections: config.http.max_connections,
+            shutdown_timeout: config.node.shutdown_timeout,
+            ..Limits::default()
+        };
+        let token = self.supervisor.token(Step::Intake);
+        self.supervisor.spawn(Step::Intake, "web server", async move {
+            let served = mconn_web::serve(listener, app, limits, token).await;
+            if served.cut_off > 0 {
+                warn!(context = "App", "{} connections were busy for too long and were cut", served.cut_off);
+            }
+            Ok(())
+        });
+        info!(context = "App", "leader election has been finished");
+        info!(context = "App", "Webserver started on \"{}\"", shown.authority());
+        info!(context = "App", "MConn \"{}\" is ready to rumble", env!("CARGO_PKG_VERSION"));
+        Ok(self)
+    }
+
+    /// Waits for the end, whoever wants it, and ends the parts in order.
+    pub(crate) async fn join(self, limit: Duration) -> Result<(), Report> {
+        self.supervisor.join(limit).await
+    }
+}
+
+/// Where the state lives.
+enum OpenStore {
+    Embedded(Arc<EmbeddedStore>),
+    Memory(Arc<MemoryStore>),
+}
+
+impl OpenStore {
+    fn as_store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Memory(store) => store.clone(),
+        }
+    }
+
+    fn location(&self) -> String {
+        self.as_store().location()
+    }
+
+    fn close_when(
+        &self,
+        token: CancellationToken,
+    ) -> impl Future<Output = Result<(), String>> + Send + 'static {
+        let embedded = match self {
+            Self::Embedded(store) => Some(store.clone()),
+            Self::Memory(_) => None,
+        };
+        async move {
+            token.cancelled().await;
+            match embedded {
+                Some(store) => store.close().await.map_err(|error| error.message),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+async fn open_store(config: &Config) -> Result<OpenStore, Report> {
+    match &config.store {
+        config::Store::Memory => {
+            warn!(
+                context = "App",
+                "The store is memory (MCONN_STORE): everything is gone when this node ends"
+            );
+            Ok(OpenStore::Memory(Arc::default()))
+        }
+        config::Store::Embedded { data_dir } => {
+            let dir = data_dir.clone();
+            let opened =
+                tokio::task::spawn_blocking(move || EmbeddedStore::open(&dir, OpenOptions::default())).await;
+            let opened =
+                opened.map_err(|error| Report::could_not_run("opening the store failed").because(&error))?;
+            let store = opened.map_err(|error| store_report(&error))?;
+            info!(context = "App", "The store is \"{}\"", store.location());
+            Ok(OpenStore::Embedded(Arc::new(store)))
+        }
+    }
+}
+
+fn bind(config: &Config) -> Result<TcpSocket, Report> {
+    let addr = SocketAddr::new(config.node.bind, config.node.port);
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        // A node that is started again at once must not fail because old connections linger.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| {
+        Report::could_not_run(format!("cannot listen on {addr}"))
+            .because(&error)
+            .hint("another program may use that port: choose one with MCONN_PORT, or 0 for a free one")
+    })
+}
+
+fn find_modules(config: &Config) -> Vec<ModuleSetup> {
+    let delays = mconn_modules::Delays {
+        hello_world: config.modules.hello_world_delay,
+        test: Some(config.modules.test_delay),
+    };
+    let (found, errors) = mconn_modules::find(&config.modules.start, &config.modules.path, delays);
+    for failure in errors {
+        error!(context = "Module", "{failure}");
+    }
+    let setup = |found: mconn_modules::Found| {
+        let name = found.module.name();
+        info!(
+            context = "Module",
+            "Module \"{name}\" successfully initiated from folder \"{}\"", found.folder
+        );
+        let concurrency = config.modules.concurrency.of(name).get();
+        ModuleSetup { module: found.module, concurrency, folder: found.folder }
+    };
+    found.into_iter().map(setup).collect()
+}
+
+fn queue_settings(config: &Config) -> mconn_queue::Settings {
+    mconn_queue::Settings {
+        journal_limit: config.queue.limit,
+        queue_timeout: config.queue.timeout,
+        retries: config.queue.retries,
+        retry_backoff: config.queue.retry_backoff,
+        retry_backoff_max: config.queue.retry_backoff_max,
+        dead_letter_limit: config.queue.dead_letter_limit,
+        sync_interval: config.modules.sync_interval,
+        sync_guard_share: config.modules.sync_guard.share,
+        sync_guard_items: config.modules.sync_guard.items,
+        seed: fastrand::u64(..),
+        ..mconn_queue::Settings::default()
+    }
+}
+
+fn credentials(config: &Config) -> mconn_web::Credentials {
+    match &config.http.credentials {
+        HttpCredentials::Off => mconn_web::Credentials::Off,
+        HttpCredentials::Malformed => mconn_web::Credentials::Malformed,
+        HttpCredentials::On(given) => {
+            mconn_web::Credentials::On(mconn_web::Basic::new(given.reveal_user(), given.reveal_password()))
+        }
+    }
+}
+
+/// Follower, catalog and feed of one Marathon.
+fn follow(
+    config: &Config,
+    client: mconn_marathon::client::MarathonClient,
+    queue: &QueueHandle,
+    supervisor: &mut Supervisor,
+) -> CatalogHandle {
+    let source = source_id(config);
+    let settings = mconn_catalog::Settings {
+        requests_per_minute: config.marathon.requests_per_minute,
+        ..mconn_catalog::Settings::default()
+    };
+    let (catalog, handle) = CatalogTask::new(settings, [source.clone()], fastrand::Rng::new());
+    let (observed, observations) = mpsc::channel(BATCHES);
+    let (signals, signalled) = mpsc::channel(SIGNALS);
+    let (fed, events) = mpsc::channel(BATCHES);
+    let fetches = marathon::start_follower(config, client, source.clone(), observed, supervisor);
+    let wiring = mconn_catalog::Wiring {
+        observations,
+        fetches: [(source, fetches)].into(),
+        task_events: config.marathon.intake.takes_stream().then_some(fed),
+        signals: Some(signals),
+    };
+    let token = supervisor.token(Step::Intake);
+    supervisor.spawn(Step::Intake, "catalog", async move {
+        catalog.run(wiring, token).await;
+        Ok(())
+    });
+    let token = supervisor.token(Step::Intake);
+    supervisor.spawn(Step::Intake, "feed", feed::events(queue.clone(), events, token.clone()));
+    supervisor.spawn(Step::Intake, "leader changes", feed::leader_changes(queue.clone(), signalled, token));
+    handle
+}
+
+/// One Marathon for now; its name is what tells its tasks from those of others.
+#[expect(clippy::expect_used, reason = "the fallback is a literal")]
+fn source_id(config: &Config) -> SourceId {
+    let hosts: Vec<String> = config.marathon.hosts.iter().map(config::MarathonHost::authority).collect();
+    SourceId::new(&hosts.join(",")).unwrap_or_else(|_| SourceId::new("marathon").expect("a source id"))
+}
