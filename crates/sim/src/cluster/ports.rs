@@ -3,6 +3,7 @@
 use super::Cluster;
 use super::definition::{AppDef, NetworkMode};
 use super::instance::IpAddress;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -92,13 +93,28 @@ impl Cluster {
         let range = self.options.host_ports;
         // Real ports are found by the shell; here only the agent is chosen.
         let wanted = if self.options.task_sockets { Vec::new() } else { def.wanted_host_ports() };
+        let excluded = self.excluded_agents(def);
         let first = self.rng.usize(..self.agents.len().max(1));
         let start = self.rng.u16(range.0..=range.1);
         let count = self.agents.len();
-        (0..count).map(|step| (first + step) % count).find_map(|index| {
-            let ports = self.agents.get_mut(index)?.take_ports(&wanted, range, start)?;
-            Some((index, ports))
-        })
+        (0..count).map(|step| (first + step) % count).filter(|index| !excluded.contains(index)).find_map(
+            |index| {
+                let ports = self.agents.get_mut(index)?.take_ports(&wanted, range, start)?;
+                Some((index, ports))
+            },
+        )
+    }
+
+    /// `["hostname", "UNIQUE"]`: agents that have a task of the app. The other constraints are not simulated.
+    fn excluded_agents(&self, def: &AppDef) -> BTreeSet<usize> {
+        let unique = |constraint: &Value| {
+            matches!(constraint[0].as_str(), Some("hostname" | "@hostname")) && constraint[1] == "UNIQUE"
+        };
+        let constraints = def.constraints.as_ref().and_then(Value::as_array);
+        if !constraints.is_some_and(|constraints| constraints.iter().any(unique)) {
+            return BTreeSet::new();
+        }
+        self.instances_of(&def.id).filter_map(|instance| instance.agent).collect()
     }
 
     /// The address of a new task at the agent.

@@ -276,3 +276,13 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(answer.status, 422);
     assert!(bench.cluster.state()["tasks"].as_array().is_some_and(Vec::is_empty));
 }
+
+#[test]
+fn unique_hosts_are_never_shared() {
+    let mut bench = Bench::new(&quick());
+    bench.create(json!({"id": "/a", "cmd": "x", "instances": 4, "constraints": [["hostname", "UNIQUE"]]}));
+    let hosts: BTreeSet<String> = bench.tasks().iter().map(|task| task["host"].to_string()).collect();
+    assert_eq!((bench.tasks().len(), hosts.len()), (3, 3));
+    let queue = bench.cluster.queue().body.expect("a body");
+    assert!(queue.contains("\"count\":1"), "{queue}");
+}
