@@ -23,7 +23,7 @@ const BUSY: u8 = 2;
 
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     Content-Type: application/json; charset=utf-8\r\n\
-    Content-Length: 83\r\n\
+    Content-Length: 85\r\n\
     Connection: close\r\n\r\n\
     {\n    \"status\": \"error\",\n    \"message\": \"the request's head did not arrive in time\"\n}";
 

@@ -63,12 +63,6 @@ pub async fn serve(listener: TcpListener, app: App, limits: Limits, cancel: Canc
     let all_ended = async { while connections.join_next().await.is_some() {} };
     let in_time = tokio::time::timeout(shared.limits.shutdown_timeout, all_ended).await.is_ok();
     let cut_off = if in_time { 0 } else { connections.len() };
-    if cut_off > 0 {
-        tracing::warn!(
-            context = "App",
-            "{cut_off} connections were cut: they did not end within the shutdown timeout"
-        );
-    }
     connections.shutdown().await;
     clock.abort();
     Served { cut_off }
@@ -142,7 +136,7 @@ async fn connection(
         }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_buf_size(HEAD_LIMIT);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_header_size(HEAD_LIMIT);
     let serving = http.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -39,7 +39,6 @@ type Ctx = axum::extract::State<Arc<Shared>>;
                        POST /v1/queue needs HTTP Basic authentication.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(crate::dto::Refusal)),
     tags(
         (name = "queue", description = "Intake and main queue"),
         (name = "modules", description = "Modules: settings, queues, inventories, pause"),
@@ -94,8 +93,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The document as it is served, and as it is kept in the repository.
 pub(crate) fn render(document: &utoipa::openapi::OpenApi) -> String {
-    // Only texts and numbers: cannot fail.
-    serde_json::to_string_pretty(document).unwrap_or_default()
+    // Texts and numbers alone, and all of it is UTF-8: cannot fail.
+    let bytes = crate::json::to_bytes(document).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// For whatever has no handler. The front makes the answer, which names the address as it was sent.

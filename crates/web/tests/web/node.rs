@@ -1,0 +1,195 @@
+//! A node for tests: memory store, one module that does as it is told, a Marathon that answers as it is told.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mconn_model::{ModuleName, Snapshot};
+use mconn_module::{BoxFuture, Failure, Module, Outcome, Run, TaskStatus};
+use mconn_queue::{ModuleSetup, Notice, QueueHandle, RunningList, RunningTask, RunningTasks, Settings};
+use mconn_store::MemoryStore;
+use mconn_web::{App, Build, Credentials, Limits, Served, serve};
+use serde_json::json;
+use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Answer, Ask, Connection};
+
+/// Password of a Marathon, which nobody may ever see.
+pub(crate) const SECRET: &str = "hush-hush";
+
+/// Stores running tasks and forgets ended ones; waits for the gate if the preset says `hold`, fails if it says `fail`.
+#[derive(Debug)]
+struct TestModule {
+    name: ModuleName,
+    gate: Arc<Semaphore>,
+}
+
+impl Module for TestModule {
+    fn name(&self) -> &ModuleName {
+        &self.name
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn handle<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            if run.preset().options["hold"] == true {
+                self.gate.acquire().await.unwrap().forget();
+            }
+            if run.preset().options["fail"] == true {
+                return Failure::permanent("as the preset says").into();
+            }
+            match &run.event().status {
+                TaskStatus::Running => run.put_item("", json!("test")),
+                status if status.is_terminal() => run.remove_item(""),
+                _ => return Outcome::UndefinedStatus,
+            }
+            Outcome::Finished
+        })
+    }
+}
+
+type Listing = Result<Vec<RunningTask>, String>;
+
+struct Marathon(Arc<Mutex<Listing>>);
+
+impl RunningTasks for Marathon {
+    fn fetch(&self) -> BoxFuture<'static, Result<RunningList, String>> {
+        let listing = self.0.lock().unwrap().clone().map(|tasks| RunningList { tasks, complete: true });
+        Box::pin(async move { listing })
+    }
+}
+
+/// How a node is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) limits: Limits,
+    pub(crate) credentials: Credentials,
+    pub(crate) queue: Settings,
+    pub(crate) modules: Vec<&'static str>,
+    pub(crate) callbacks: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            credentials: Credentials::Off,
+            queue: Settings::default(),
+            modules: vec!["Test"],
+            callbacks: true,
+        }
+    }
+}
+
+/// A node that runs.
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) queue: QueueHandle,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) running: Arc<Mutex<Listing>>,
+    pub(crate) catalog: watch::Sender<Arc<Snapshot>>,
+    pub(crate) exit: CancellationToken,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) serving: JoinHandle<Served>,
+}
+
+impl Node {
+    pub(crate) async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let gate = Arc::new(Semaphore::new(0));
+        let running = Arc::new(Mutex::new(Ok(Vec::new())));
+        let cancel = CancellationToken::new();
+        let modules = setup.modules.iter().map(|name| ModuleSetup {
+            module: Arc::new(TestModule { name: ModuleName::new(name).unwrap(), gate: gate.clone() }),
+            concurrency: 1,
+            folder: format!("{name}-folder"),
+        });
+        let (queue, _task) = mconn_queue::start(
+            setup.queue,
+            modules.collect(),
+            store.clone(),
+            Arc::new(Marathon(running.clone())),
+            Duration::from_secs(5),
+            CancellationToken::new(),
+        )
+        .await
+        .unwrap();
+        let (catalog, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let exit = CancellationToken::new();
+        let app = App {
+            queue: queue.clone(),
+            catalog: snapshots,
+            credentials: setup.credentials,
+            authority: "node.example:1234".to_owned(),
+            server_url: "http://node.example:1234".to_owned(),
+            env: vec![
+                ("MCONN_LOGGER_LEVEL".to_owned(), "3".to_owned()),
+                ("MCONN_HOST".to_owned(), "node.example".to_owned()),
+                ("MCONN_MARATHON_HOSTS".to_owned(), "***:***@marathon:8080".to_owned()),
+            ],
+            build: Build { version: "0.1.0".to_owned(), commit: Some("abc".to_owned()) },
+            store: "memory".to_owned(),
+            callbacks: setup.callbacks,
+            exit: exit.clone(),
+        };
+        let serving = tokio::spawn(serve(listener, app, setup.limits, cancel.clone()));
+        Self { address, queue, store, gate, running, catalog, exit, cancel, serving }
+    }
+
+    pub(crate) async fn open(&self) -> Connection {
+        Connection::open(self.address).await
+    }
+
+    /// Asks on a connection of its own.
+    pub(crate) async fn ask(&self, ask: Ask) -> Answer {
+        self.open().await.ask(&ask).await
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.ask(Ask::new("GET", target)).await
+    }
+
+    pub(crate) async fn post(&self, target: &str, body: &str) -> Answer {
+        self.ask(Ask::new("POST", target).json(body)).await
+    }
+
+    /// Stores an enabled preset for `app`.
+    pub(crate) async fn preset(&self, app: &str, options: &str) {
+        let body =
+            format!(r#"{{"moduleName":"Test","appId":"{app}","status":"enabled","options":{options}}}"#);
+        let answer = self.post("/v1/module/preset", &body).await;
+        assert_eq!(answer.json()["status"], "ok", "{answer:?}");
+    }
+
+    /// Posts a status update.
+    pub(crate) async fn event(&self, task: &str, status: &str, app: &str) -> Answer {
+        self.post("/v1/queue", &event(task, status, app)).await
+    }
+}
+
+/// A status update as Marathon sends it.
+pub(crate) fn event(task: &str, status: &str, app: &str) -> String {
+    json!({
+        "eventType": "status_update_event", "timestamp": "2015-05-25T15:12:24.140Z", "slaveId": "s1",
+        "taskId": task, "taskStatus": status, "appId": app, "host": "h", "ports": [31000],
+        "version": "2015-05-25T15:12:20.000Z",
+    })
+    .to_string()
+}
+
+/// Waits for a notice.
+pub(crate) async fn until(notices: &mut broadcast::Receiver<Arc<Notice>>, wanted: impl Fn(&Notice) -> bool) {
+    while !wanted(&notices.recv().await.unwrap()) {}
+}
