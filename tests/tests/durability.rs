@@ -18,7 +18,7 @@ async fn post_until(api: Client, stop: Arc<AtomicBool>, from: usize, step: usize
         event["timestamp"] = number.into();
         match api.try_send("POST", "/v1/queue", Some(&event)).await {
             Ok(answer) if answer.status == 200 && answer.json["taskId"].is_string() => {
-                acknowledged.push(number)
+                acknowledged.push(number);
             }
             _ => return acknowledged,
         }
@@ -33,7 +33,7 @@ async fn kill_9_at_any_moment_loses_no_accepted_event() {
     let dir = TempDir::new().unwrap();
     let mut all = BTreeSet::new();
     for round in 0..8 {
-        let mut node = Node::start(&dir, &[("MCONN_LOGGER_LEVEL", "2")]);
+        let mut node = Node::start(&dir, &[]);
         node.api.preset("Test", "/app").await;
         let stop = Arc::new(AtomicBool::new(false));
         let senders: Vec<_> = (0..SENDERS)
@@ -51,7 +51,7 @@ async fn kill_9_at_any_moment_loses_no_accepted_event() {
         }
     }
     assert!(all.len() > 100, "only {} events were accepted", all.len());
-    let node = Node::start(&dir, &[("MCONN_LOGGER_LEVEL", "2")]);
+    let node = Node::start(&dir, &[]);
     until("the queue is empty", async || node.api.get("/v1/queue").await.json == json!([])).await;
     let inventory: BTreeSet<String> = node.api.inventory("Test").await.into_iter().collect();
     let lost: Vec<_> = all.iter().filter(|number| !inventory.contains(&format!("t{number}"))).collect();
@@ -79,7 +79,7 @@ async fn a_full_disk_is_an_error_now_and_no_loss_later() {
     let dir = TempDir::new().unwrap();
     // A limit for the size of files is what a full disk is like, and needs no rights.
     let shell = "trap '' XFSZ; ulimit -S -f 2048; exec \"$@\"";
-    let env = Node::env(&dir, &[("MCONN_LOGGER_LEVEL", "2")]);
+    let env = Node::env(&dir, &[]);
     let node = Node::ready(Mconn::start_through(shell, &["serve"], &env, dir.path()));
     node.api.preset("Test", "/app").await;
     node.api.send("POST", "/v1/module/queue/pause/Test", None).await;

@@ -163,7 +163,7 @@ async fn an_event_that_comes_twice_is_handled_once() {
     until_equal(&sim, &node, 3).await;
     until("second deliveries were known", async || {
         let metrics = node.api.get("/metrics").await.text;
-        metrics.lines().any(|line| line.starts_with("mconn_queue_duplicates_total ") && !line.ends_with(" 0"))
+        metrics.lines().any(|line| line.starts_with("mconn_events_duplicate_total ") && !line.ends_with(" 0"))
     })
     .await;
 }

@@ -144,8 +144,8 @@ async fn messages_of_queue_presets_and_system() {
 #[tokio::test]
 async fn credentials_are_asked_for_everywhere_but_where_marathon_calls() {
     let dir = TempDir::new().unwrap();
-    let node = node(&dir, &[("MCONN_CREDENTIALS", "admin:password")]);
-    let admin = node.api.with_credentials("admin", "password");
+    let node = node(&dir, &[("MCONN_CREDENTIALS", "admin:secret-word")]);
+    let admin = node.api.with_credentials("admin", "secret-word");
     admin.preset("Test", "/app").await;
     for path in [
         "/v1/queue",
@@ -168,7 +168,7 @@ async fn credentials_are_asked_for_everywhere_but_where_marathon_calls() {
     let posted = node.api.post("/v1/queue", &status_update("t", "TASK_RUNNING", "/app")).await;
     assert_eq!(posted.status, 200);
     let output = node.process.output();
-    assert!(!output.contains("password"), "a secret in the log:\n{output}");
+    assert!(!output.contains("secret-word"), "a secret in the log:\n{output}");
     assert!(output.contains("tried to connect with wrong credentials!"));
 }
 

@@ -191,9 +191,12 @@ impl Source {
                     return;
                 }
                 let leader: Arc<str> = leader.into();
-                self.state.leader = Some(leader.clone());
+                let before = self.state.leader.replace(leader.clone());
                 self.changed = true;
-                step.effects.notices.push(Notice::LeaderChanged { source: self.id.clone(), leader });
+                // The first leader that is learnt has not changed.
+                if before.is_some() {
+                    step.effects.notices.push(Notice::LeaderChanged { source: self.id.clone(), leader });
+                }
             }
         }
     }

@@ -72,15 +72,17 @@ async fn run(command: Command) -> Result<(), Report> {
 /// `mconn serve`
 async fn serve(settings: &SettingsArgs) -> Result<(), Report> {
     let config = load(settings)?;
-    let _logging = start_logging(&config)?;
+    let logging = start_logging(&config)?;
     let cancel = CancellationToken::new();
     // Listening for signals begins before anything is started, so that none is missed.
     let signals = tokio::spawn(end_on_signal(cancel.clone()));
+    let levels = tokio::spawn(debug_on_signal(logging.control.clone()));
     let node = Node::start(&config, cancel).await.inspect_err(|report| {
         error!(context = "App", "{}", report.text().trim_end());
     })?;
     let ended = node.join(config.node.shutdown_timeout).await;
     signals.abort();
+    levels.abort();
     if ended.is_ok() {
         info!(context = "App", "Ended");
     }
@@ -139,5 +141,17 @@ pub(crate) async fn end_on_signal(cancel: CancellationToken) {
         }
         info!(context = "App", "{name}: ending (once more ends at once)");
         cancel.cancel();
+    }
+}
+
+/// SIGUSR1 shows debug lines, and once more hides them again.
+async fn debug_on_signal(control: logging::LevelControl) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut user) = signal(SignalKind::user_defined1()) else { return };
+    let configured = control.get();
+    while user.recv().await.is_some() {
+        let debug = control.get() == logging::Level::Debug;
+        control.set(if debug { configured } else { logging::Level::Debug });
+        info!(context = "App", "SIGUSR1: the log level is now {:?}", control.get());
     }
 }

@@ -1,5 +1,7 @@
 //! The queue as its users see it: a handle, a store and a module. Time is paused, so waits cost nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -93,7 +95,7 @@ async fn node_with(store: Arc<MemoryStore>, settings: Settings, concurrency: usi
         settings,
         vec![setup],
         store.clone() as Arc<dyn Store>,
-        source.clone(),
+        Some(source.clone()),
         Duration::from_secs(10),
         cancel.clone(),
     )

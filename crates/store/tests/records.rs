@@ -1,5 +1,7 @@
 //! Golden forms of what is stored: a change here breaks data directories that exist.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use mconn_model::{ModuleName, Timestamp};
 use mconn_store::{
     MemoryStore, Seq, contract, decode_item, decode_journal_entry, decode_preset, encode_item,

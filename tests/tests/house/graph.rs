@@ -45,8 +45,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("haproxy", &["model", "catalog"]),
     ("dns", &["model", "catalog"]),
     ("view", &["model", "catalog", "store", "module", "queue"]),
-    // Commands and read models, no sources.
-    ("web", &["model", "store", "module", "queue", "view"]),
+    // Commands and read models, no sources; of the catalog the handle and the difference of two snapshots.
+    ("web", &["model", "catalog", "store", "module", "queue", "view"]),
     // Stands in for foreign programs, so it shares no code with us.
     ("sim", &[]),
     // Wiring: everything.

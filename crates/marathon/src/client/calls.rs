@@ -132,8 +132,7 @@ impl MarathonClient {
     /// # Errors
     /// [`ClientError`] when no node gives one.
     pub async fn running_tasks(&self) -> Result<RunningTasks, ClientError> {
-        let mut ask = self.get("GET /v2/tasks", "v2/tasks?status=running");
-        ask.deadline = self.inner.settings.listing_timeout;
+        let ask = self.get("GET /v2/tasks", "v2/tasks?status=running");
         self.call(&ask, |answer| {
             let Parsed { value, warnings } = json::running_tasks(answer.ok()?)?;
             Ok(RunningTasks { tasks: value, warnings })

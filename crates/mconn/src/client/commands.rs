@@ -47,7 +47,7 @@ pub(crate) async fn preset(command: &PresetCommand) -> Result<(), Report> {
             say(&Client::new(node)?.call(Method::POST, &["v1", "module", "preset"], Some(&preset)).await?);
         }
         PresetCommand::Enable { module, app, node } => {
-            set_status(&Client::new(node)?, module, app, "enabled").await?
+            set_status(&Client::new(node)?, module, app, "enabled").await?;
         }
         PresetCommand::Disable { module, app, node } => {
             set_status(&Client::new(node)?, module, app, "disabled").await?;

@@ -136,10 +136,9 @@ impl Client {
             })?
         };
         if json["status"] == "error" || !response.status.is_success() {
-            let message = json["message"].as_str().map_or_else(
-                || format!("the node answered {}", response.status),
-                |message| message.to_owned(),
-            );
+            let message = json["message"]
+                .as_str()
+                .map_or_else(|| format!("the node answered {}", response.status), ToOwned::to_owned);
             let report = Report::failed(message);
             return Err(match json["hint"].as_str() {
                 Some(hint) => report.hint(hint),

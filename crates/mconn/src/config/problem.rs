@@ -99,7 +99,8 @@ impl ConfigErrors {
         (!problems.is_empty()).then_some(Self(problems))
     }
 
-    /// One by one, for whoever reports each on a line of its own.
+    /// One by one.
+    #[cfg(test)]
     pub(crate) fn problems(&self) -> &[Problem] {
         &self.0
     }

@@ -111,7 +111,7 @@ impl Story {
 
         self.teller.heading("delete /shop/web");
         self.call(&self.marathon, Method::DELETE, &format!("v2/apps{WEB}"), None).await?;
-        self.until("no task of it is known", |web| web.is_empty()).await?;
+        self.until("no task of it is known", <[_]>::is_empty).await?;
         self.until_inventory("nor in the inventory", |items| {
             items.iter().all(|task| !task.starts_with("shop_web."))
         })

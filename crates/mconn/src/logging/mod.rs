@@ -23,4 +23,4 @@ mod options;
 mod start;
 
 pub(crate) use options::{Format, Level, Options};
-pub(crate) use start::{Logging, start};
+pub(crate) use start::{LevelControl, Logging, start};

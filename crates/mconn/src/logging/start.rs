@@ -33,7 +33,7 @@ pub(crate) enum LoggingError {
 pub(crate) struct Logging {
     /// Changes the level.
     pub(crate) control: LevelControl,
-    guard: Option<WorkerGuard>,
+    _flushes_at_end: Option<WorkerGuard>,
 }
 
 /// Changes the level while running. Cheap to clone.
@@ -67,12 +67,12 @@ impl LevelControl {
 pub(crate) fn start(options: &Options) -> Result<Logging, LoggingError> {
     if options.muted {
         let control = LevelControl { reload: None, level: Arc::new(Mutex::new(options.level)) };
-        return Ok(Logging { control, guard: None });
+        return Ok(Logging { control, _flushes_at_end: None });
     }
     let (writer, guard) = queued(std::io::stdout());
     let (dispatch, control) = build(options, writer, Clock::system());
     tracing::dispatcher::set_global_default(dispatch).map_err(|_| LoggingError::StartedBefore)?;
-    let logging = Logging { control, guard: Some(guard) };
+    let logging = Logging { control, _flushes_at_end: Some(guard) };
     if let Some(filter) = &options.filter
         && let Err(error) = EnvFilter::builder().parse(filter)
     {

@@ -87,16 +87,6 @@ impl RunningTasks for Listed {
     }
 }
 
-/// No Marathon is configured.
-pub(super) struct Nowhere;
-
-impl RunningTasks for Nowhere {
-    fn fetch(&self) -> BoxFuture<'static, Result<RunningList, String>> {
-        std::future::ready(Err("no Marathon is configured (MCONN_MARATHON_HOSTS is empty)".to_owned()))
-            .boxed()
-    }
-}
-
 /// Starts to follow; returns where the catalog's requests go.
 pub(super) fn start_follower(
     config: &Config,

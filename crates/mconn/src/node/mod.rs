@@ -64,10 +64,8 @@ impl Node {
         let store = open_store(config).await?;
         let modules = find_modules(config);
         let marathon = marathon::connect(config)?;
-        let running: Arc<dyn RunningTasks> = match &marathon {
-            Some(client) => Arc::new(marathon::Listed(client.clone())),
-            None => Arc::new(marathon::Nowhere),
-        };
+        let running =
+            marathon.clone().map(|client| Arc::new(marathon::Listed(client)) as Arc<dyn RunningTasks>);
         let mut supervisor = Supervisor::new(cancel.clone());
 
         let (queue, queue_task) = mconn_queue::start(
@@ -289,12 +287,17 @@ fn follow(
     let (catalog, handle) = CatalogTask::new(settings, [source.clone()], fastrand::Rng::new());
     let (observed, observations) = mpsc::channel(BATCHES);
     let (signals, signalled) = mpsc::channel(SIGNALS);
-    let (fed, events) = mpsc::channel(BATCHES);
+    let fed = config.marathon.intake.takes_stream().then(|| {
+        let (fed, events) = mpsc::channel(BATCHES);
+        let token = supervisor.token(Step::Intake);
+        supervisor.spawn(Step::Intake, "feed", feed::events(queue.clone(), events, token));
+        fed
+    });
     let fetches = marathon::start_follower(config, client, source.clone(), observed, supervisor);
     let wiring = mconn_catalog::Wiring {
         observations,
         fetches: [(source, fetches)].into(),
-        task_events: config.marathon.intake.takes_stream().then_some(fed),
+        task_events: fed,
         signals: Some(signals),
     };
     let token = supervisor.token(Step::Intake);
@@ -303,7 +306,6 @@ fn follow(
         Ok(())
     });
     let token = supervisor.token(Step::Intake);
-    supervisor.spawn(Step::Intake, "feed", feed::events(queue.clone(), events, token.clone()));
     supervisor.spawn(Step::Intake, "leader changes", feed::leader_changes(queue.clone(), signalled, token));
     handle
 }

@@ -71,7 +71,7 @@ impl Supervisor {
             Some(done) = storage.tasks.join_next() => Some(done),
         };
         let mut failure =
-            early.and_then(|done| Some(complaint(done).unwrap_or_else(|name| format!("{name} has ended"))));
+            early.map(|done| complaint(done).unwrap_or_else(|name| format!("{name} has ended")));
         if let Some(failure) = &failure {
             error!(context = "App", "{failure}");
         }

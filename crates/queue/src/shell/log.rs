@@ -80,7 +80,7 @@ pub(super) fn log(notice: &Notice) {
             );
         }
         Notice::StoreRecovered => {
-            info!(context = "QueueManager", "The store works again, events are accepted")
+            info!(context = "QueueManager", "The store works again, events are accepted");
         }
         other => log_commands(other),
     }
@@ -98,7 +98,7 @@ fn log_commands(notice: &Notice) {
             info!(context = %format_args!("Module.{module}.Pause"), "worker has finished work, pausing");
         }
         Notice::Resumed { module } => {
-            info!(context = %format_args!("Module.{module}.Queue"), "Resuming queue")
+            info!(context = %format_args!("Module.{module}.Queue"), "Resuming queue");
         }
         Notice::PresetCreated { module, app } => {
             info!(context = "ModulePreset", "Create preset \"{app}\" for module \"{module}\"");

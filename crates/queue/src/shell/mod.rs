@@ -52,7 +52,8 @@ impl QueueTask {
     }
 }
 
-/// Takes over what the store holds and starts to work. `deadline` bounds every call of the handle.
+/// Takes over what the store holds and starts to work. `deadline` bounds every call of the handle. Without `running` no
+/// sync takes place.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -60,7 +61,7 @@ pub async fn start(
     settings: Settings,
     modules: Vec<ModuleSetup>,
     store: Arc<dyn Store>,
-    running: Arc<dyn RunningTasks>,
+    running: Option<Arc<dyn RunningTasks>>,
     deadline: Duration,
     cancel: CancellationToken,
 ) -> Result<(QueueHandle, QueueTask), StoreError> {

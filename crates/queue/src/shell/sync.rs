@@ -79,7 +79,7 @@ struct Round {
 }
 
 pub(super) struct Syncs {
-    source: Arc<dyn RunningTasks>,
+    source: Option<Arc<dyn RunningTasks>>,
     pub(super) fetch: Option<BoxFuture<'static, Result<RunningList, String>>>,
     /// Those whose list is on its way.
     current: Round,
@@ -94,7 +94,7 @@ pub(super) struct Syncs {
 
 impl Syncs {
     pub(super) fn new(
-        source: Arc<dyn RunningTasks>,
+        source: Option<Arc<dyn RunningTasks>>,
         interval: Duration,
         slots: usize,
         seed: u64,
@@ -119,7 +119,8 @@ impl Syncs {
         }
     }
 
-    /// Joins the module's sync if one is under way, else begins one.
+    /// Joins the module's sync if one is under way, else begins one. Without a source there is nothing to compare with,
+    /// which only those who ask are told.
     pub(super) fn request(
         &mut self,
         core: &mut Core,
@@ -127,6 +128,13 @@ impl Syncs {
         trigger: SyncTrigger,
         answer: Option<Answer>,
     ) {
+        if self.source.is_none() {
+            if let Some(answer) = answer {
+                let reason = "no Marathon is configured (MCONN_MARATHON_HOSTS is empty)".into();
+                tell(answer, Err(SyncError::Unreachable { reason }));
+            }
+            return;
+        }
         let joins = self.current.slots.contains_key(&slot);
         let round = if joins || self.fetch.is_none() { &mut self.current } else { &mut self.next };
         round.automatic |= trigger.is_automatic();
@@ -135,13 +143,14 @@ impl Syncs {
     }
 
     fn begin(&mut self, core: &mut Core) {
+        let Some(source) = &self.source else { return };
         if self.fetch.is_some() || self.current.slots.is_empty() {
             return;
         }
         for slot in self.current.slots.keys() {
             core.begin_sync(*slot);
         }
-        self.fetch = Some(self.source.fetch());
+        self.fetch = Some(source.fetch());
     }
 
     pub(super) fn tick(&mut self, core: &mut Core, now: Duration) {

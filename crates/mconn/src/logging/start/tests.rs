@@ -93,7 +93,7 @@ fn a_muted_log_starts_nothing_and_stays_muted() {
     let first = start(&muted).unwrap();
     first.control.set(Level::Error);
     assert_eq!(first.control.get(), Level::Error);
-    assert!(first.guard.is_none() && start(&muted).is_ok(), "nothing global was set");
+    assert!(first._flushes_at_end.is_none() && start(&muted).is_ok(), "nothing global was set");
 }
 
 /// Takes its time, like a terminal or a full pipe.
