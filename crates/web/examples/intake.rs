@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Settings::default(),
         vec![setup],
         store,
-        Arc::new(Nothing),
+        Some(Arc::new(Nothing)),
         deadline,
         cancel.clone(),
     )

@@ -331,3 +331,53 @@ impl<'de> Visitor<'de> for PortsVisitor {
         Ok(Ports::Wrong)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_event_or_a_problem(bytes: Vec<u8>, form: bool) {
+            let kind = if form { Kind::Form } else { Kind::Json };
+            let posted = Posted { bytes: bytes.into(), kind };
+            if let Ok(event) = PostedEvent::read(&posted) {
+                let _ = event.kind_for_people().len();
+                let _ = event.into_task_event();
+            }
+        }
+
+        #[test]
+        fn fields_of_any_type_are_told_apart(task in value(), ports in value(), timestamp in value()) {
+            let body = serde_json::json!({
+                "eventType": STATUS_UPDATE, "taskId": task, "taskStatus": "TASK_RUNNING", "appId": "/a",
+                "ports": ports, "timestamp": timestamp,
+            });
+            let posted = Posted { bytes: body.to_string().into(), kind: Kind::Json };
+            let event = PostedEvent::read(&posted).expect("it is JSON");
+            let port = |port: &serde_json::Value| port.as_i64().is_some_and(|port| (0..=65535).contains(&port));
+            let fits = task.as_str().is_some_and(|task| TaskId::new(task).is_ok())
+                && (ports.is_null() || ports.as_array().is_some_and(|ports| ports.iter().all(port)))
+                && (timestamp.is_null() || timestamp.is_string() || timestamp.is_i64());
+            prop_assert_eq!(event.into_task_event().is_ok(), fits, "{}", body);
+        }
+    }
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-70_000_i64..70_000).prop_map(Value::from),
+            "[ -~äß\u{0}]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a-z]{0,3}", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+}

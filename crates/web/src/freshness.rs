@@ -84,3 +84,35 @@ impl SourceClock {
         Some(Ages { state: age(seen.since), comparison: seen.compared.map(age), event: seen.event.map(age) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mconn_model::SourceState;
+
+    fn snapshot(freshness: Freshness, comparisons: u64, events: u64) -> Snapshot {
+        let id = SourceId::new("m").unwrap();
+        let state =
+            SourceState { freshness, events, comparisons, differences: 0, leader: None, last_error: None };
+        Snapshot { sources: BTreeMap::from([(id, state)]), ..Snapshot::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ages_grow_until_something_moves() {
+        let clock = SourceClock::default();
+        let id = SourceId::new("m").unwrap();
+        assert_eq!(clock.ages(&id), None);
+        let second = Duration::from_secs(1);
+        clock.note(&snapshot(Freshness::Never, 0, 0), Instant::now());
+        tokio::time::advance(second).await;
+        assert_eq!(clock.ages(&id), Some(Ages { state: second, comparison: None, event: None }));
+        clock.note(&snapshot(Freshness::Fresh, 1, 0), Instant::now());
+        tokio::time::advance(second).await;
+        clock.note(&snapshot(Freshness::Fresh, 1, 5), Instant::now());
+        tokio::time::advance(second).await;
+        let ages = Ages { state: 2 * second, comparison: Some(2 * second), event: Some(second) };
+        assert_eq!(clock.ages(&id), Some(ages));
+        clock.note(&Snapshot::default(), Instant::now());
+        assert_eq!(clock.ages(&id), None, "a source that is gone is forgotten");
+    }
+}

@@ -189,4 +189,16 @@ mod tests {
             assert_eq!(spelled.as_ref().map(Option::as_deref), wanted.as_ref().map(|w| *w), "{sent}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_path_is_found_or_not_and_found_again(sent in "/(v1|V1|%76%31|[a-z%/.]{0,4})(/[A-Za-z0-9%/.]{0,12}){0,4}") {
+            let paths = Paths::new(&crate::openapi());
+            if let Ok(Some(Found { path, rewritten: Some(spelled) })) = paths.find(&sent) {
+                let again = paths.find(&spelled).unwrap().unwrap();
+                proptest::prop_assert_eq!(again.path, path);
+                proptest::prop_assert!(again.rewritten.is_none_or(|again| again == spelled));
+            }
+        }
+    }
 }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use http::StatusCode;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -39,6 +40,8 @@ type Ctx = axum::extract::State<Arc<Shared>>;
                        POST /v1/queue needs HTTP Basic authentication.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
+    modifiers(&Basic),
+    security((), ("basic" = [])),
     tags(
         (name = "queue", description = "Intake and main queue"),
         (name = "modules", description = "Modules: settings, queues, inventories, pause"),
@@ -52,6 +55,16 @@ type Ctx = axum::extract::State<Arc<Shared>>;
     ),
 )]
 struct Document;
+
+/// Describes the credentials. They are needed only if the node has some.
+struct Basic;
+
+impl Modify for Basic {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
+        document.components.get_or_insert_default().add_security_scheme("basic", scheme);
+    }
+}
 
 /// The router and its document.
 pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {

@@ -25,7 +25,7 @@ pub(crate) async fn list(State(ctx): Ctx) -> Result<Response, Problem> {
 }
 
 /// Takes an event of Marathon. A 200 with a task id promises that the event is durable.
-#[utoipa::path(post, path = "/v1/queue", tag = "queue", request_body = Event,
+#[utoipa::path(post, path = "/v1/queue", tag = "queue", security(()), request_body = Event,
     responses(
         (status = 200, body = Accepted, description = "Accepted; or a Refusal for event types that are of no interest; \
             or nothing for scheduler_registered_event"),

@@ -11,7 +11,7 @@ use crate::dto::module::ByName;
 use crate::json::{self, Json};
 
 /// The text `pong`. Never needs credentials.
-#[utoipa::path(get, path = "/v1/ping", tag = "system",
+#[utoipa::path(get, path = "/v1/ping", tag = "system", security(()),
     responses((status = 200, body = String, content_type = "text/html")))]
 pub(crate) async fn ping() -> Html<&'static str> {
     Html("pong")

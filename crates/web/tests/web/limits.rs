@@ -65,6 +65,48 @@ async fn connections_over_the_limit_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn who_takes_nothing_of_a_stream_is_cut_off() {
+    let mut setup = Setup::default();
+    setup.limits.write_timeout = Duration::from_millis(50);
+    let node = Node::with(setup).await;
+    let mut stuck = node.open().await;
+    stuck.send(b"GET /v1/events?types=module HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(stuck.head().await.unwrap().status, 200);
+    let mut connection = node.open().await;
+    let metrics = Ask::new("GET", "/metrics");
+    while connection.ask(&metrics).await.text().contains("mconn_http_event_streams 1") {
+        for _ in 0..1000 {
+            node.queue.pause("Test").await.unwrap();
+            node.queue.resume("Test").await.unwrap();
+        }
+    }
+    let page = connection.ask(&metrics).await;
+    assert!(page.text().contains("mconn_http_event_streams 0"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn an_answer_is_due_after_the_request_timeout() {
+    let mut setup = Setup::default();
+    setup.limits.request_timeout = Duration::from_millis(50);
+    let node = Node::with(setup).await;
+    node.hangs.store(true, std::sync::atomic::Ordering::Relaxed);
+    let answer = node.event("t1", "TASK_RUNNING", "/a").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    assert_eq!(answer.message(), "no answer within 50.0ms");
+    assert_eq!(node.get("/v1/ping").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_answer() {
+    let node = Node::with(Setup { modules: vec!["Panics"], ..Setup::default() }).await;
+    let mut connection = node.open().await;
+    let answer = connection.ask(&Ask::new("GET", "/v1/module/list/Panics")).await;
+    assert_eq!(answer.status, 500, "{answer:?}");
+    assert!(answer.message().starts_with("an error in mconn itself"));
+    assert_eq!(connection.ask(&Ask::new("GET", "/v1/ping")).await.status, 200);
+}
+
+#[tokio::test]
 async fn large_answers_are_compressed_for_those_who_want_it() {
     let node = Node::start().await;
     let ask = Ask::new("GET", "/v1/openapi.json");

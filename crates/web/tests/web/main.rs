@@ -1,5 +1,7 @@
 //! The API over real sockets, with a real queue, the memory store and a small module.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod auth;
 mod bad_input;
 mod catalog;
@@ -8,6 +10,7 @@ mod health;
 mod intake;
 mod limits;
 mod live;
+mod log;
 mod node;
 mod openapi;
 mod paths;

@@ -1,13 +1,14 @@
 //! A node for tests: memory store, one module that does as it is told, a Marathon that answers as it is told.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mconn_model::{ModuleName, Snapshot};
 use mconn_module::{BoxFuture, Failure, Module, Outcome, Run, TaskStatus};
 use mconn_queue::{ModuleSetup, Notice, QueueHandle, RunningList, RunningTask, RunningTasks, Settings};
-use mconn_store::MemoryStore;
+use mconn_store::{Contents, MemoryStore, Store, StoreError, Write};
 use mconn_web::{App, Build, Credentials, Limits, Served, serve};
 use serde_json::json;
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -35,6 +36,11 @@ impl Module for TestModule {
         Duration::from_secs(10)
     }
 
+    fn options(&self) -> serde_json::Value {
+        assert!(self.name.as_str() != "Panics", "this module cannot even say what it is");
+        json!({})
+    }
+
     fn handle<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             if run.preset().options["hold"] == true {
@@ -50,6 +56,30 @@ impl Module for TestModule {
             }
             Outcome::Finished
         })
+    }
+}
+
+/// A store that can be made to hang.
+struct Hanging {
+    store: Arc<MemoryStore>,
+    hangs: Arc<AtomicBool>,
+}
+
+impl Store for Hanging {
+    fn load(&self) -> BoxFuture<'_, Result<Contents, StoreError>> {
+        self.store.load()
+    }
+
+    fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<(), StoreError>> {
+        if self.hangs.load(Ordering::Relaxed) {
+            Box::pin(std::future::pending())
+        } else {
+            self.store.commit(batch)
+        }
+    }
+
+    fn location(&self) -> String {
+        self.store.location()
     }
 }
 
@@ -91,6 +121,8 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) queue: QueueHandle,
     pub(crate) store: Arc<MemoryStore>,
+    /// From now on the store never answers.
+    pub(crate) hangs: Arc<AtomicBool>,
     pub(crate) gate: Arc<Semaphore>,
     pub(crate) running: Arc<Mutex<Listing>>,
     pub(crate) catalog: watch::Sender<Arc<Snapshot>>,
@@ -106,6 +138,7 @@ impl Node {
 
     pub(crate) async fn with(setup: Setup) -> Self {
         let store = Arc::new(MemoryStore::new());
+        let hangs = Arc::new(AtomicBool::new(false));
         let gate = Arc::new(Semaphore::new(0));
         let running = Arc::new(Mutex::new(Ok(Vec::new())));
         let cancel = CancellationToken::new();
@@ -117,8 +150,8 @@ impl Node {
         let (queue, _task) = mconn_queue::start(
             setup.queue,
             modules.collect(),
-            store.clone(),
-            Arc::new(Marathon(running.clone())),
+            Arc::new(Hanging { store: store.clone(), hangs: hangs.clone() }),
+            Some(Arc::new(Marathon(running.clone()))),
             Duration::from_secs(5),
             CancellationToken::new(),
         )
@@ -145,7 +178,7 @@ impl Node {
             exit: exit.clone(),
         };
         let serving = tokio::spawn(serve(listener, app, setup.limits, cancel.clone()));
-        Self { address, queue, store, gate, running, catalog, exit, cancel, serving }
+        Self { address, queue, store, hangs, gate, running, catalog, exit, cancel, serving }
     }
 
     pub(crate) async fn open(&self) -> Connection {
