@@ -65,6 +65,8 @@ impl Supervisor {
     pub(super) async fn join(mut self, limit: Duration) -> Result<(), Report> {
         let [intake, work, storage] = &mut self.steps;
         let early = tokio::select! {
+            // Parts that were told to end may be quicker than we are to notice that they were.
+            biased;
             () = self.cancel.cancelled() => None,
             Some(done) = intake.tasks.join_next() => Some(done),
             Some(done) = work.tasks.join_next() => Some(done),
