@@ -264,13 +264,14 @@ impl Source {
 
     fn compared(&mut self, step: &mut Step<'_>) {
         self.state.comparisons += 1;
+        // Published even if nothing else changed: that it was compared just now is what freshness is about.
+        self.changed = true;
         let (source, apps) = (self.id.clone(), self.apps.len());
         match self.state.freshness {
             Freshness::Never => step.effects.notices.push(Notice::SourceComplete { source, apps }),
             Freshness::Stale => step.effects.notices.push(Notice::SourceBack { source }),
             Freshness::Fresh => {}
         }
-        self.changed |= self.state.freshness != Freshness::Fresh || self.state.last_error.is_some();
         self.state.freshness = Freshness::Fresh;
         self.state.last_error = None;
         self.trusted = self.attached;

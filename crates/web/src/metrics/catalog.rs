@@ -46,6 +46,7 @@ pub(super) fn show(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceC
 fn sources(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock) {
     let freshness = Family::<FreshnessLabels, Gauge>::default();
     let age = Family::<SourceLabels, Gauge<f64, AtomicU64>>::default();
+    let compared = Family::<SourceLabels, Gauge<f64, AtomicU64>>::default();
     for (id, state) in &snapshot.sources {
         for kind in [Freshness::Never, Freshness::Fresh, Freshness::Stale] {
             let labels = FreshnessLabels { source: id.to_string(), freshness: kind.as_str() };
@@ -54,11 +55,16 @@ fn sources(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock) {
         if let Some(ages) = clock.ages(id) {
             let labels = SourceLabels { source: id.to_string() };
             age.get_or_create(&labels).set(ages.state.as_secs_f64());
+            if let Some(comparison) = ages.comparison {
+                compared.get_or_create(&labels).set(comparison.as_secs_f64());
+            }
         }
     }
     registry.register("source_freshness", "1 for the state that a source is in", freshness);
     let help = "Time since a source entered its state of freshness";
     registry.register_with_unit("source_freshness_age", help, Unit::Seconds, age);
+    let help = "Time since the last full comparison with a source";
+    registry.register_with_unit("source_comparison_age", help, Unit::Seconds, compared);
     type Read = fn(&SourceState) -> u64;
     let rows: [(&str, &str, Read); 3] = [
         ("source_events", "Events folded", |s| s.events),
