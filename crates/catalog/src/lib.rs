@@ -33,6 +33,7 @@ pub mod invariants;
 mod listing;
 mod memory;
 mod refetch;
+mod repeats;
 mod settings;
 mod shell;
 mod source;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::effects::{Effects, Fetch, Notice};
+use crate::repeats::Repeats;
 use crate::settings::Settings;
 
 /// Task events that are handed to the queue at once.
@@ -123,6 +124,7 @@ pub struct CatalogTask {
     released: usize,
     /// The newest leader per source that sync has not been told of.
     leaders: BTreeMap<SourceId, Arc<str>>,
+    repeats: Repeats,
 }
 
 impl CatalogTask {
@@ -143,6 +145,7 @@ impl CatalogTask {
             edge: VecDeque::new(),
             released: 0,
             leaders: BTreeMap::new(),
+            repeats: Repeats::default(),
         };
         (task, CatalogHandle { snapshots: receiver })
     }
@@ -243,7 +246,11 @@ impl CatalogTask {
         }
         self.edge.extend(task_events);
         for notice in notices {
-            log(&notice);
+            if self.repeats.is_news(&notice, now) {
+                log(&notice);
+            } else {
+                tracing::debug!("{notice}");
+            }
             if let (Notice::LeaderChanged { source, leader }, true) = (notice, wiring.signals.is_some()) {
                 self.leaders.insert(source, leader);
             }

@@ -15,6 +15,8 @@
 mod explain;
 mod file;
 mod flags;
+#[cfg(test)]
+mod handbook;
 mod problem;
 mod raw;
 mod read;

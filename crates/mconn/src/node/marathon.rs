@@ -6,14 +6,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use mconn_catalog::Fetch;
-use mconn_marathon::client::{ClientSettings, Endpoint, MarathonClient};
+use mconn_marathon::client::{ClientError, ClientSettings, Endpoint, MarathonClient};
 use mconn_marathon::follow::{FollowSettings, FollowStats, Request, Wiring, follow};
 use mconn_model::{Observation, SourceId};
 use mconn_queue::{RunningList, RunningTask, RunningTasks};
 use mconn_wire::http::{Credentials, HttpSettings, Trust};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::supervise::{Step, Supervisor};
 use crate::config::{Config, MarathonHost, SecretUrl};
@@ -66,7 +66,15 @@ impl RunningTasks for Listed {
     fn fetch(&self) -> BoxFuture<'static, Result<RunningList, String>> {
         let client = self.0.clone();
         async move {
-            let listed = client.running_tasks().await.map_err(|error| error.to_string())?;
+            let listed = client.running_tasks().await.map_err(|error| {
+                let (ClientError::NoneAnswered { attempts, .. } | ClientError::Unsupported { attempts, .. }) =
+                    &error;
+                for attempt in attempts {
+                    let host = attempt.endpoint.base().authority();
+                    error!(context = "Module", "Could not fetch the inventory from Marathon Host {host}");
+                }
+                error.to_string()
+            })?;
             if let Some(first) = listed.warnings.first() {
                 let count = listed.warnings.len();
                 warn!(
@@ -161,7 +169,7 @@ async fn register(client: &MarathonClient, url: &SecretUrl, token: &Cancellation
                 info!(context = "Marathon", "The callback {url} is registered with Marathon");
                 return true;
             }
-            Err(error @ mconn_marathon::client::ClientError::Unsupported { .. }) => {
+            Err(error @ ClientError::Unsupported { .. }) => {
                 warn!(context = "Marathon", "The callback {url} is not registered: {error}");
                 return false;
             }
