@@ -14,6 +14,8 @@ use super::fold;
 
 const APPS: &str = "5000";
 const TASKS: &str = "10";
+/// The figure is what a node needs to keep a cluster. What a listing needs for a moment is the peak.
+const SETTLE: Duration = Duration::from_secs(10);
 /// Between two looks at the metrics page, which takes the node some milliseconds at this size.
 const LOOK_AT_PAGE: Duration = Duration::from_millis(100);
 const LISTING: &str = "/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.readiness";
@@ -52,11 +54,13 @@ async fn node(place: &Place, marathon: &str, dir: &std::path::Path) -> Result<Ve
         .await
     };
     let first = compared(1.0).await?;
+    tokio::time::sleep(SETTLE).await;
     let after_first = proc::memory(node.process.id())?;
     let cpu = proc::cpu(node.process.id())?;
     Api::new(&format!("http://{marathon}"))?.send("POST", "/sim/streams/close", None).await?;
     compared(first + 1.0).await?;
     let cpu = proc::cpu(node.process.id())?.saturating_sub(cpu);
+    tokio::time::sleep(SETTLE).await;
     let after_second = proc::memory(node.process.id())?;
     Ok(vec![
         sample("catalog.rss", after_first.resident),
