@@ -11,7 +11,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::core::{Core, Inventory, Now};
 use crate::{LaneItem, ModuleSetup, ModuleView, Notice, QueueItem, Stats, SyncTrigger};
 
-/// Why events were not accepted. Nothing of them is kept; send them again.
+/// Why events were not accepted, or not known to be. Sending them again is right: what was kept after all is known by its
+/// id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
     /// Too many events wait.
@@ -158,7 +159,7 @@ impl QueueHandle {
     /// Accepts events, all or none. When this returns `Ok` they are durable.
     ///
     /// # Errors
-    /// [`AcceptError`]; nothing was accepted then, and sending again is right.
+    /// [`AcceptError`]; sending again is right then.
     pub async fn accept(&self, events: Vec<TaskEvent>) -> Result<(), AcceptError> {
         let asked = self.ask(|reply| Command::Accept { events, reply }).await;
         asked.unwrap_or(Err(AcceptError::NoAnswer))

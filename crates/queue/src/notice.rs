@@ -69,8 +69,12 @@ pub enum Notice {
     Removed { id: Arc<str>, waiting: usize },
     /// An event was the oldest for too long and left the list.
     QueueTimeout { id: Arc<str> },
-    /// Events were refused because too many wait.
+    /// Many events wait; soon they will be refused.
+    Filling { waiting: usize, limit: usize },
+    /// Events are refused because too many wait.
     Full { limit: usize },
+    /// Stored events are owed to a module that is not loaded; they stay until it is.
+    OwedElsewhere { module: ModuleName, events: usize },
     /// A module was paused; `active` runs may still end.
     Paused { module: ModuleName, active: usize },
     /// The last active run of a paused module has ended.
@@ -83,6 +87,8 @@ pub enum Notice {
     PresetModified { module: ModuleName, app: AppId },
     /// A preset was removed.
     PresetDeleted { module: ModuleName, app: AppId },
+    /// A change of a preset could not be stored and was taken back.
+    PresetTakenBack { module: ModuleName, app: AppId },
     /// A module's inventory changed.
     InventoryChanged { module: ModuleName },
     /// A sync was asked for.

@@ -22,7 +22,7 @@ pub struct Settings {
     /// Most dead letters kept per module; the oldest goes. 10,000.
     pub dead_letter_limit: usize,
     /// How many event ids are remembered after their events have finished, to know a repeated delivery. 20,000: some
-    /// 4 MB, and minutes of repeats at the busiest Marathon.
+    /// 4 MB, and minutes of repeats at the busiest Marathon. Ids of open events are remembered as long as those are.
     pub remembered_ids: usize,
     /// Time between automatic syncs. 10 minutes (MCONN_MODULE_SYNC_TIME).
     pub sync_interval: Duration,

@@ -116,7 +116,7 @@ pub struct ModuleStats {
     pub paused: bool,
     /// Ends by state, since the start.
     pub finished: u64,
-    /// Runs that became dead letters.
+    /// Runs that failed for good: dead letters, and clean-up runs, which the next sync makes anew.
     pub failed: u64,
     /// Copies without enabled preset.
     pub nopreset: u64,

@@ -24,7 +24,12 @@ fn append(seq: u64) -> Result<Write, AnyError> {
         timestamp: Some(EventTimestamp::Text("2026-05-25T15:12:24.140Z".into())),
     };
     let accepted_at = Timestamp::from_millis(1_779_721_944_140);
-    Ok(Write::Append(Arc::new(JournalEntry { seq: Seq(seq), accepted_at, event: Arc::new(event) })))
+    Ok(Write::Append(Arc::new(JournalEntry {
+        seq: Seq(seq),
+        accepted_at,
+        event: Arc::new(event),
+        owed: [].into(),
+    })))
 }
 
 #[tokio::main]

@@ -198,7 +198,12 @@ fn event(task: &str) -> TaskEvent {
 
 fn append(seq: u64) -> Write {
     let event = Arc::new(event(&format!("task.{seq}")));
-    Write::Append(Arc::new(JournalEntry { seq: Seq(seq), accepted_at: Timestamp::from_millis(0), event }))
+    Write::Append(Arc::new(JournalEntry {
+        seq: Seq(seq),
+        accepted_at: Timestamp::from_millis(0),
+        event,
+        owed: [].into(),
+    }))
 }
 
 fn put_item(key: &str, bytes: usize) -> Write {

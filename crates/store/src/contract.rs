@@ -227,7 +227,12 @@ fn item(key: &str, data: Value) -> Arc<InventoryItem> {
 
 fn entry(seq: u64) -> Arc<JournalEntry> {
     let event = Arc::new(event(&format!("task.{seq}")));
-    Arc::new(JournalEntry { seq: Seq(seq), accepted_at: Timestamp::from_millis(1_000), event })
+    Arc::new(JournalEntry {
+        seq: Seq(seq),
+        accepted_at: Timestamp::from_millis(1_000),
+        event,
+        owed: [module("Test"), module("Other")].into(),
+    })
 }
 
 fn letter() -> Arc<DeadLetter> {

@@ -1,5 +1,6 @@
 //! The export document: everything a store holds as one JSON text that a person can read, edit and import.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mconn_model::ModuleName;
@@ -14,6 +15,10 @@ use crate::{Contents, Seq};
 
 /// Value of the document's `format`.
 pub const FORMAT: &str = "mconn-store";
+
+/// The greatest place that a document may name: JSON's whole numbers end here for many readers, and a million events a
+/// second would take three centuries to come near.
+const MAX_SEQ: u64 = 1 << 53;
 
 /// Version of the stored layout. Readers refuse greater ones.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -37,6 +42,14 @@ pub enum DocumentError {
     TooNew {
         /// What it says.
         found: u32,
+    },
+    /// A place that leaves no room for another one.
+    #[error("{place}: no place in the journal can be as large as {seq}")]
+    Seq {
+        /// Where in the document.
+        place: String,
+        /// The place.
+        seq: u64,
     },
     /// A record in it is broken. Nothing is imported then.
     #[error("{place}: {source}")]
@@ -89,10 +102,10 @@ impl Document {
     #[must_use]
     pub fn from_contents(contents: &Contents) -> Self {
         let json = |bytes: Vec<u8>| serde_json::from_slice(&bytes).unwrap_or_default();
-        let through = |seq: Seq| {
-            let of_entry = contents.through.iter().filter(|(other, _)| *other == seq);
-            of_entry.map(|(_, module)| module.as_str().to_owned()).collect()
-        };
+        let mut marks: HashMap<Seq, Vec<String>> = HashMap::new();
+        for (seq, module) in &contents.through {
+            marks.entry(*seq).or_default().push(module.as_str().to_owned());
+        }
         Self {
             format: FORMAT.to_owned(),
             schema_version: SCHEMA_VERSION,
@@ -112,7 +125,7 @@ impl Document {
                 .iter()
                 .map(|entry| JournalRecord {
                     seq: entry.seq.0,
-                    through: through(entry.seq),
+                    through: marks.remove(&entry.seq).unwrap_or_default(),
                     entry: json(encode_journal_entry(entry)),
                 })
                 .collect(),
@@ -181,6 +194,11 @@ impl Document {
             let letter = decode_dead_letter(module, Seq(record.seq), &bytes(&record.letter))
                 .map_err(|source| broken(place(), source))?;
             contents.dead_letters.push(Arc::new(letter));
+        }
+        let places =
+            contents.journal.iter().map(|e| e.seq).chain(contents.dead_letters.iter().map(|l| l.seq));
+        if let Some(Seq(seq)) = places.chain(self.next_seq.map(Seq)).find(|seq| seq.0 > MAX_SEQ) {
+            return Err(DocumentError::Seq { place: "journal, deadLetters or nextSeq".to_owned(), seq });
         }
         let used =
             contents.journal.iter().map(|e| e.seq).chain(contents.dead_letters.iter().map(|l| l.seq)).max();

@@ -1,4 +1,4 @@
-//! A store that forgets at the end of the process. For tests and for `mconn demo`.
+//! A store that forgets at the end of the process. For tests, and for nodes whose state may go (MCONN_STORE=memory).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ struct State {
     presets: BTreeMap<(ModuleName, AppId), Arc<Preset>>,
     items: BTreeMap<(ModuleName, Arc<str>), Arc<InventoryItem>>,
     journal: BTreeMap<Seq, Arc<JournalEntry>>,
-    through: BTreeSet<(Seq, ModuleName)>,
+    through: BTreeMap<Seq, BTreeSet<ModuleName>>,
     dead_letters: BTreeMap<(ModuleName, Seq), Arc<DeadLetter>>,
     next_seq: Option<Seq>,
     refusal: Option<StoreError>,
@@ -51,7 +51,7 @@ impl MemoryStore {
             presets: state.presets.values().cloned().collect(),
             items: state.items.iter().map(|((module, _), item)| (module.clone(), item.clone())).collect(),
             journal: state.journal.values().cloned().collect(),
-            through: state.through.iter().cloned().collect(),
+            through: marks(&state.through),
             dead_letters: state.dead_letters.values().cloned().collect(),
             next_seq: state.next_seq,
             skipped: Vec::new(),
@@ -85,12 +85,12 @@ impl State {
             }
             Write::Through { seq, module } => {
                 if self.journal.contains_key(&seq) {
-                    self.through.insert((seq, module));
+                    self.through.entry(seq).or_default().insert(module);
                 }
             }
             Write::Forget(seq) => {
                 self.journal.remove(&seq);
-                self.through.retain(|(other, _)| *other != seq);
+                self.through.remove(&seq);
             }
             Write::PutDeadLetter(letter) => {
                 self.next_seq = self.next_seq.max(Some(letter.seq.next()));
@@ -101,6 +101,10 @@ impl State {
             }
         }
     }
+}
+
+fn marks(through: &BTreeMap<Seq, BTreeSet<ModuleName>>) -> Vec<(Seq, ModuleName)> {
+    through.iter().flat_map(|(seq, modules)| modules.iter().map(|module| (*seq, module.clone()))).collect()
 }
 
 impl Store for MemoryStore {

@@ -23,6 +23,9 @@ pub struct JournalEntry {
     pub accepted_at: Timestamp,
     /// The event.
     pub event: Arc<TaskEvent>,
+    /// The modules that were loaded then. It stays until all of them are through, loaded or not: a module that is left out
+    /// by mistake at one start must not cost it events.
+    pub owed: Arc<[ModuleName]>,
 }
 
 /// A run that failed for good, kept for the operator.
@@ -214,6 +217,8 @@ struct JournalDto<'a> {
     v: u32,
     at: i64,
     #[serde(borrow)]
+    owed: Vec<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
     task: TaskDto<'a>,
 }
 
@@ -223,6 +228,7 @@ pub fn encode_journal_entry(entry: &JournalEntry) -> Vec<u8> {
     to_bytes(&JournalDto {
         v: RECORD_VERSION,
         at: entry.accepted_at.as_millis(),
+        owed: entry.owed.iter().map(|module| module.as_str().into()).collect(),
         task: (&*entry.event).into(),
     })
 }
@@ -238,6 +244,12 @@ pub fn decode_journal_entry(seq: Seq, bytes: &[u8]) -> Result<JournalEntry, Reco
         seq,
         accepted_at: Timestamp::from_millis(dto.at),
         event: Arc::new(dto.task.into_event()?),
+        owed: dto
+            .owed
+            .iter()
+            .map(|name| ModuleName::new(name))
+            .collect::<Result<_, _>>()
+            .map_err(|e| RecordError::new("journal entry", e))?,
     })
 }
 

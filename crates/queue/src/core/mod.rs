@@ -17,7 +17,7 @@ mod sync;
 mod tests;
 mod views;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ pub(crate) struct Core {
     settings: Settings,
     slots: Vec<Slot>,
     by_name: HashMap<ModuleName, usize>,
+    /// The loaded modules: whom a new event is owed to.
+    names: Arc<[ModuleName]>,
     journal: Journal,
     dedupe: Dedupe,
     outbox: Outbox,
@@ -80,12 +82,26 @@ pub(crate) struct Core {
     starts: Vec<Start>,
     notices: Vec<Notice>,
     in_flight_writes: usize,
+    fullness: Fullness,
+    /// Nothing is started any more.
+    ending: bool,
+}
+
+/// What was last said about how full the journal is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Fullness {
+    #[default]
+    Roomy,
+    /// Above 80 %.
+    Filling,
+    Full,
 }
 
 impl Core {
     /// Takes over what the store holds. Records of modules that are not loaded stay in the store, untouched.
     pub(crate) fn new(settings: Settings, setups: Vec<SlotSetup>, contents: Contents, now: Now) -> Self {
         let slots: Vec<Slot> = setups.into_iter().map(Slot::new).collect();
+        let names = slots.iter().map(Slot::name).collect();
         let by_name = slots.iter().enumerate().map(|(index, slot)| (slot.name(), index)).collect();
         let mut core = Self {
             dedupe: Dedupe::new(settings.remembered_ids),
@@ -93,6 +109,7 @@ impl Core {
             settings,
             slots,
             by_name,
+            names,
             journal: Journal::default(),
             outbox: Outbox::new(),
             next_seq: contents.next_seq.unwrap_or(Seq(0)),
@@ -100,6 +117,8 @@ impl Core {
             starts: Vec::new(),
             notices: Vec::new(),
             in_flight_writes: 0,
+            fullness: Fullness::default(),
+            ending: false,
         };
         core.take_over(contents);
         core.pump_all(now);
@@ -126,13 +145,20 @@ impl Core {
         for (seq, module) in contents.through {
             through.entry(seq).or_default().push(module);
         }
+        let mut kept: BTreeMap<ModuleName, usize> = BTreeMap::new();
         for entry in contents.journal {
             if let Some(key) = entry.event.key() {
-                self.dedupe.remember(key, BatchNo::FIRST);
+                self.dedupe.open(key, BatchNo::FIRST);
             }
             let done = through.remove(&entry.seq).unwrap_or_default();
+            for absent in entry.owed.iter().filter(|name| !self.names.contains(name) && !done.contains(name))
+            {
+                *kept.entry(absent.clone()).or_default() += 1;
+            }
             self.enter(&entry, &done);
         }
+        self.notices
+            .extend(kept.into_iter().map(|(module, events)| Notice::OwedElsewhere { module, events }));
     }
 
     /// Accepts events, all or none. They are durable, and the sender may be told so, when the returned batch is
@@ -145,9 +171,13 @@ impl Core {
         let waiting = self.journal.len() + self.outbox.undecided();
         if waiting + events.len() > self.settings.journal_limit {
             self.counters.refused_full += events.len() as u64;
-            self.notices.push(Notice::Full { limit: self.settings.journal_limit });
+            if self.fullness != Fullness::Full {
+                self.fullness = Fullness::Full;
+                self.notices.push(Notice::Full { limit: self.settings.journal_limit });
+            }
             return Err(Refused::Full);
         }
+        self.warn_when_filling(waiting + events.len());
         let mut last = None;
         for event in events {
             let key = event.key();
@@ -155,10 +185,12 @@ impl Core {
             let batch = known.unwrap_or_else(|| {
                 let seq = self.next_seq;
                 self.next_seq = seq.next();
-                let entry = Arc::new(JournalEntry { seq, accepted_at: now.wall, event: Arc::new(event) });
+                let owed = self.names.clone();
+                let entry =
+                    Arc::new(JournalEntry { seq, accepted_at: now.wall, event: Arc::new(event), owed });
                 let batch = self.outbox.request(Write::Append(entry.clone()), Request::Event(entry));
                 if let Some(key) = key {
-                    self.dedupe.remember(key, batch);
+                    self.dedupe.open(key, batch);
                 }
                 batch
             });
@@ -168,25 +200,37 @@ impl Core {
                     self.notices
                         .push(Notice::AlreadyDone { module: slot.name(), waiting: slot.lane.waiting() });
                 }
-            } else {
-                self.counters.accepted += 1;
             }
             last = last.max((!self.outbox.is_committed(batch)).then_some(batch));
         }
         Ok(last)
     }
 
-    /// A durable event enters every lane, except of modules that are through with it.
+    /// Says once that the journal fills up, before it is full, and again only after it was roomy in between.
+    fn warn_when_filling(&mut self, waiting: usize) {
+        let limit = self.settings.journal_limit;
+        if waiting * 10 < limit * 6 {
+            self.fullness = Fullness::Roomy;
+        } else if waiting * 10 >= limit * 8 && self.fullness == Fullness::Roomy {
+            self.fullness = Fullness::Filling;
+            self.notices.push(Notice::Filling { waiting, limit });
+        }
+    }
+
+    /// A durable event enters the lanes of the modules that it is owed to and that are not through with it.
     fn enter(&mut self, entry: &Arc<JournalEntry>, done: &[ModuleName]) {
         let display_id: Arc<str> = entry.event.display_id().into();
         let event_id: Arc<str> = match entry.event.key() {
             Some(key) => key.to_string().into(),
             None => format!("{display_id}_{}", entry.seq).into(),
         };
-        let through: Vec<bool> = self.slots.iter().map(|slot| done.contains(&slot.setup.name)).collect();
+        let is_owed = |name: &ModuleName| entry.owed.contains(name) && !done.contains(name);
+        let through: Vec<bool> = self.slots.iter().map(|slot| !is_owed(&slot.setup.name)).collect();
+        let owed_elsewhere = entry.owed.iter().any(|name| is_owed(name) && !self.names.contains(name));
         if through.iter().all(|through| *through) {
-            self.outbox.result(Write::Forget(entry.seq));
-            self.notices.push(Notice::Removed { id: display_id, waiting: self.journal.visible_len() });
+            if !owed_elsewhere {
+                self.forget(entry.seq, &entry.event, display_id);
+            }
             return;
         }
         for (slot, _) in self.slots.iter_mut().zip(&through).filter(|(_, through)| !**through) {
@@ -201,7 +245,16 @@ impl Core {
                 phase: Phase::Waiting,
             });
         }
-        self.journal.insert(entry.seq, entry.event.clone(), display_id, &through);
+        self.journal.insert(entry.seq, entry.event.clone(), display_id, &through, owed_elsewhere);
+    }
+
+    /// Every module that the event is owed to is through with it.
+    fn forget(&mut self, seq: Seq, event: &TaskEvent, display_id: Arc<str>) {
+        self.outbox.result(Write::Forget(seq));
+        if let Some(key) = event.key() {
+            self.dedupe.finish(key);
+        }
+        self.notices.push(Notice::Removed { id: display_id, waiting: self.journal.visible_len() });
     }
 
     /// The next batch to commit, if there is one and none is under way.
@@ -222,7 +275,10 @@ impl Core {
         }
         for request in requests {
             match request {
-                Request::Event(entry) => self.enter(&entry, &[]),
+                Request::Event(entry) => {
+                    self.counters.accepted += 1;
+                    self.enter(&entry, &[]);
+                }
                 // Presets work from the moment they were asked for; only the answer waited.
                 Request::Preset { .. } => {}
             }
@@ -244,13 +300,15 @@ impl Core {
         for request in requests {
             match request {
                 Request::Event(entry) => {
-                    self.counters.accepted -= 1;
                     self.counters.refused_store += 1;
                     if let Some(key) = entry.event.key() {
                         self.dedupe.forget(&key);
                     }
                 }
-                Request::Preset { module, app, before } => self.restore_preset(&module, app, before),
+                Request::Preset { module, app, before } => {
+                    self.notices.push(Notice::PresetTakenBack { module: module.clone(), app: app.clone() });
+                    self.restore_preset(&module, app, before);
+                }
             }
         }
         self.notices.push(Notice::StoreTrouble { reason: reason.into(), retry_in: pause });
@@ -281,6 +339,11 @@ impl Core {
     /// What has happened since the last call.
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// From now on nothing is started. What has ended is still taken up and written.
+    pub(crate) fn start_no_more(&mut self) {
+        self.ending = true;
     }
 
     /// Nothing is to be written.

@@ -83,10 +83,11 @@ impl Outbox {
         if empty || self.in_flight.is_some() || self.trouble.is_some_and(|(_, until)| now < until) {
             return None;
         }
-        let batch = std::mem::take(&mut self.open);
-        let mut writes = batch.request_writes.clone();
-        writes.extend(batch.results.iter().cloned());
-        self.in_flight = Some(Batch { request_writes: Vec::new(), ..batch });
+        let mut batch = std::mem::take(&mut self.open);
+        // Results first: among them is what takes a failed batch back, and that must not undo what was asked for since.
+        let mut writes = batch.results.clone();
+        writes.append(&mut batch.request_writes);
+        self.in_flight = Some(batch);
         let no = self.open_no;
         self.open_no = BatchNo(no.0 + 1);
         Some((no, writes))

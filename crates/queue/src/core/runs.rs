@@ -54,7 +54,7 @@ impl Core {
         self.slots[index].lane.unpark(now.mono);
         loop {
             let slot = &mut self.slots[index];
-            if slot.paused || slot.lane.running() >= slot.setup.concurrency {
+            if self.ending || slot.paused || slot.lane.running() >= slot.setup.concurrency {
                 return;
             }
             let Some((job_id, job)) = slot.lane.start_next(now.mono) else { return };
@@ -233,10 +233,15 @@ impl Core {
                 }
             }
             Origin::DeadLetter(seq) => {
-                if state == StateName::Failed {
-                    self.bury(index, seq, &job, reason.unwrap_or_default(), now);
-                } else if self.slots[index].dead.remove(seq).is_some() {
-                    self.outbox.result(Write::RemoveDeadLetter { module, seq });
+                let dead = &mut self.slots[index].dead;
+                match state {
+                    StateName::Failed => self.bury(index, seq, &job, reason.unwrap_or_default(), now),
+                    // Nothing was done about it: it is still the operator's.
+                    StateName::NoPreset => dead.end_retry(seq),
+                    _ if dead.remove(seq).is_some() => {
+                        self.outbox.result(Write::RemoveDeadLetter { module, seq });
+                    }
+                    _ => {}
                 }
             }
         }
@@ -252,9 +257,11 @@ impl Core {
             Progress::Pending => {
                 self.outbox.result(Write::Through { seq, module: self.slots[slot].name() });
             }
-            Progress::Done(id) => {
-                self.outbox.result(Write::Forget(seq));
-                self.notices.push(Notice::Removed { id, waiting: self.journal.visible_len() });
+            Progress::Done { owed_elsewhere: true, .. } => {
+                self.outbox.result(Write::Through { seq, module: self.slots[slot].name() });
+            }
+            Progress::Done { event, display_id, owed_elsewhere: false } => {
+                self.forget(seq, &event, display_id)
             }
             Progress::Unknown => {}
         }
@@ -320,6 +327,12 @@ impl Core {
     ) -> Result<(), &'static str> {
         let slot = &mut self.slots[index];
         let Some(letter) = slot.dead.get(seq).cloned() else { return Err("there is no such dead letter") };
+        if slot.lane.has_task(&letter.event.task) && !force {
+            return Err(
+                "a later event of the same task waits or runs: retrying this one would turn back time; force it \
+                        if you mean it",
+            );
+        }
         if letter.superseded && !force {
             return Err(
                 "a later event of the same task has been handled since: retrying this one would turn back time; \
@@ -357,16 +370,7 @@ impl Core {
     }
 }
 
-/// The seven statuses that the original has hooks for (spec/mconn.md section 6.2).
+/// The statuses of Mesos, which every module sees every day. The original had hooks for seven of them.
 fn expected_by_modules(status: &TaskStatus) -> bool {
-    matches!(
-        status,
-        TaskStatus::Running
-            | TaskStatus::Failed
-            | TaskStatus::Killed
-            | TaskStatus::Lost
-            | TaskStatus::Finished
-            | TaskStatus::Staging
-            | TaskStatus::Starting
-    )
+    !matches!(status, TaskStatus::Other(_))
 }

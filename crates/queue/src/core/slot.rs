@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mconn_model::{AppId, ModuleName, Preset, TaskId};
 
@@ -34,8 +35,8 @@ pub(crate) struct SyncState {
     /// While Marathon's list is on its way: tasks whose jobs have ended since it was asked for. The list may be older
     /// than what they did, so they are left alone.
     pub(crate) touched: Option<HashSet<TaskId>>,
-    /// Tasks whose removal the last sync held back.
-    pub(crate) held: Option<HashSet<TaskId>>,
+    /// Tasks whose removal a sync held back, and when.
+    pub(crate) held: Option<(HashSet<TaskId>, Duration)>,
 }
 
 /// Numbers since the start.

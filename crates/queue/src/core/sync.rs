@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mconn_model::{TaskEvent, TaskId, TaskStatus};
 use mconn_module::{CleanupTask, InventoryReader, SyncDifference};
@@ -9,6 +10,10 @@ use mconn_module::{CleanupTask, InventoryReader, SyncDifference};
 use super::lane::{Job, Origin, Phase};
 use super::{Core, Now};
 use crate::{Notice, RunningList, RunningTask};
+
+/// Two automatic syncs agree only when so much time lies between them: a Marathon that has just started tells the same
+/// untruth twice within a second. Somebody who asks for a sync has looked.
+const AGREE_AFTER: Duration = Duration::from_secs(30);
 
 impl Core {
     /// A list of running tasks has been asked for on behalf of this module. False if one is on its way already.
@@ -34,7 +39,13 @@ impl Core {
     ///
     /// Takes time in proportion to both lists. Left alone are tasks of apps without an enabled preset, and tasks of
     /// which anything waits, runs, is about to be accepted, or has ended since the list was asked for.
-    pub(crate) fn finish_sync(&mut self, slot: usize, running: &RunningList) -> SyncDifference {
+    pub(crate) fn finish_sync(
+        &mut self,
+        slot: usize,
+        running: &RunningList,
+        asked_for: bool,
+        now: Now,
+    ) -> SyncDifference {
         let undecided: HashSet<TaskId> =
             self.outbox.undecided_events().map(|entry| entry.event.task.clone()).collect();
         let slot = &mut self.slots[slot];
@@ -76,19 +87,24 @@ impl Core {
         let limit = self.settings.sync_guard_items;
         #[expect(clippy::cast_precision_loss, reason = "a share of a number of items")]
         let share = wrong.len() as f64 / known.len().max(1) as f64;
-        let before = slot.sync.held.take();
         if wrong.len() > limit && share > self.settings.sync_guard_share {
-            let all: HashSet<TaskId> = wrong.iter().map(|event| event.task.clone()).collect();
-            match before {
-                // The last sync saw the same: believe it, for those that both saw.
-                Some(before) => wrong.retain(|event| before.contains(&event.task)),
+            match &slot.sync.held {
+                // An earlier sync saw the same: believe it, for those that both saw.
+                Some((before, since)) if asked_for || now.mono >= *since + AGREE_AFTER => {
+                    wrong.retain(|event| before.contains(&event.task));
+                    slot.sync.held = None;
+                }
+                Some(_) => wrong.clear(),
                 None => {
+                    let all = wrong.iter().map(|event| event.task.clone()).collect();
                     let (wrong_count, of) = (wrong.len(), known.len());
                     wrong.clear();
-                    slot.sync.held = Some(all);
+                    slot.sync.held = Some((all, now.mono));
                     notices.push(Notice::SyncHeld { module: name.clone(), wrong: wrong_count, of });
                 }
             }
+        } else {
+            slot.sync.held = None;
         }
         slot.count.sync_differences += (missing.len() + wrong.len()) as u64;
         for event in &missing {

@@ -39,7 +39,8 @@ pub(super) fn log(notice: &Notice) {
             );
         }
         Notice::AlreadyDone { module, waiting } => {
-            warn!(
+            // Ordinary where events arrive by stream and by callback, so not worth a warning.
+            debug!(
                 context = %format_args!("Module.{module}"),
                 "Task allready done, skipping in queue! Queue is now \"{waiting}\""
             );
@@ -70,8 +71,21 @@ pub(super) fn log(notice: &Notice) {
             );
         }
         Notice::QueueTimeout { id } => error!(context = "QueueManager", "Task {id} ran into timeout."),
+        Notice::Filling { waiting, limit } => {
+            warn!(
+                context = "QueueManager",
+                "{waiting} of at most {limit} events wait (MCONN_QUEUE_LIMIT); is a module paused or too slow?"
+            );
+        }
         Notice::Full { limit } => {
-            warn!(context = "QueueManager", "Events are refused: {limit} wait already (MCONN_QUEUE_LIMIT)");
+            error!(context = "QueueManager", "Events are refused: {limit} wait already (MCONN_QUEUE_LIMIT)");
+        }
+        Notice::OwedElsewhere { module, events } => {
+            warn!(
+                context = "QueueManager",
+                "{events} stored events are owed to module \"{module}\", which is not loaded. They stay until it is; if it \
+                 is gone for good: \"mconn store drop-module {module}\""
+            );
         }
         Notice::StoreTrouble { reason, retry_in } => {
             error!(
@@ -108,6 +122,12 @@ fn log_commands(notice: &Notice) {
         }
         Notice::PresetDeleted { module, app } => {
             info!(context = "ModulePreset", "Remove preset \"{app}\" for module \"{module}\"");
+        }
+        Notice::PresetTakenBack { module, app } => {
+            warn!(
+                context = "ModulePreset",
+                "The change of preset \"{app}\" for module \"{module}\" could not be stored and is taken back"
+            );
         }
         Notice::SyncStarted { module } => {
             info!(context = %format_args!("Module.{module}"), "Starting Syncprocess");

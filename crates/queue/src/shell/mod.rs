@@ -32,7 +32,7 @@ const AT_ONCE: usize = 256;
 /// Notices that a slow reader may be behind.
 const NOTICES: usize = 4096;
 /// How long the last batch may take when the node ends.
-const FLUSH: Duration = Duration::from_secs(3);
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// The queue's task. Ends when the token given to [`start`] is cancelled.
 #[derive(Debug)]
@@ -241,11 +241,11 @@ impl Shell {
             Waiter::Accept(reply) => tell(reply, Ok(())),
             Waiter::Put(reply, change, slot) => {
                 tell(reply, Ok(change));
-                self.syncs.request(&mut self.core, slot, SyncTrigger::Preset, None);
+                self.syncs.request(&mut self.core, [slot], SyncTrigger::Preset, None);
             }
             Waiter::Delete(reply, slot) => {
                 tell(reply, Ok(true));
-                self.syncs.request(&mut self.core, slot, SyncTrigger::Preset, None);
+                self.syncs.request(&mut self.core, [slot], SyncTrigger::Preset, None);
             }
         }
     }
@@ -295,10 +295,8 @@ impl Shell {
                 let done = self.core.drop_dead_letter(slot, seq);
                 tell(reply, done.map_err(CommandError::Refused));
             }
-            Command::Sync { slots, trigger, mut reply } => {
-                for slot in slots {
-                    self.syncs.request(&mut self.core, slot, trigger, reply.take());
-                }
+            Command::Sync { slots, trigger, reply } => {
+                self.syncs.request(&mut self.core, slots, trigger, reply)
             }
             Command::View(look) => look(&self.core, now),
         }
@@ -322,14 +320,26 @@ impl Shell {
     /// Cancels runs, writes what has happened, and ends.
     async fn end(mut self) -> Result<(), StoreError> {
         self.inbox.close();
+        self.core.start_no_more();
+        // What has ended before this moment counts; what has not runs again at the next start.
+        while let Some(ended) = self.runs.try_join_next_with_id() {
+            self.run_ended(ended);
+        }
         self.runs.shutdown().await;
         let deadline = Instant::now() + FLUSH;
         let mut result = Ok(());
         while result.is_ok() && !self.core.is_flushed() {
             self.act(self.clock.now());
-            let commit = wait(self.commit.as_mut().map(|commit| &mut commit.future));
-            match tokio::time::timeout_at(deadline, commit).await {
-                Ok(done) => result = self.committed(done),
+            let next_attempt = self.core.next_wake().map_or(deadline, |wake| self.clock.start + wake);
+            let flushed = async {
+                tokio::select! {
+                    done = wait(self.commit.as_mut().map(|commit| &mut commit.future)) => Some(done),
+                    () = tokio::time::sleep_until(next_attempt), if self.commit.is_none() => None,
+                }
+            };
+            match tokio::time::timeout_at(deadline, flushed).await {
+                Ok(Some(done)) => result = self.committed(done),
+                Ok(None) => {}
                 Err(_) => {
                     let message =
                         format!("the last batch could not be written within {FLUSH:?}; its events run again");

@@ -51,6 +51,8 @@ pub enum SyncTrigger {
     Interval,
     /// Marathon has a new leader, or registered anew with Mesos.
     LeaderChange,
+    /// Events were missed, or had to be dropped.
+    Missed,
     /// A preset was created, changed or removed.
     Preset,
     /// Somebody asked for it.
@@ -62,11 +64,16 @@ impl SyncTrigger {
     fn is_automatic(self) -> bool {
         self != Self::Request
     }
+
+    /// A list that is on its way already is as good as a new one, unless something has changed that it may be older than.
+    fn may_join(self) -> bool {
+        !matches!(self, Self::Preset | Self::LeaderChange | Self::Missed)
+    }
 }
 
 type Answer = Reply<Result<SyncOutcome, SyncError>>;
 
-/// Pause before a failed automatic sync is tried again; doubles up to the interval or [`RETRY_MAX`].
+/// Pause before a failed automatic sync is tried again; doubles up to [`RETRY_MAX`].
 const RETRY_BASE: Duration = Duration::from_secs(5);
 /// Longest such pause.
 const RETRY_MAX: Duration = Duration::from_secs(60);
@@ -114,19 +121,17 @@ impl Syncs {
     }
 
     pub(super) fn request_all(&mut self, core: &mut Core, trigger: SyncTrigger) {
-        for slot in 0..self.slots {
-            self.request(core, slot, trigger, None);
-        }
+        self.request(core, 0..self.slots, trigger, None);
     }
 
-    /// Joins the module's sync if one is under way, else begins one. Without a source there is nothing to compare with,
+    /// Joins the modules' syncs that are under way, else begins one for all that have none. Without a source there is nothing to compare with,
     /// which only those who ask are told.
     pub(super) fn request(
         &mut self,
         core: &mut Core,
-        slot: usize,
+        slots: impl IntoIterator<Item = usize>,
         trigger: SyncTrigger,
-        answer: Option<Answer>,
+        mut answer: Option<Answer>,
     ) {
         if self.source.is_none() {
             if let Some(answer) = answer {
@@ -135,10 +140,12 @@ impl Syncs {
             }
             return;
         }
-        let joins = self.current.slots.contains_key(&slot);
-        let round = if joins || self.fetch.is_none() { &mut self.current } else { &mut self.next };
-        round.automatic |= trigger.is_automatic();
-        round.slots.entry(slot).or_default().extend(answer);
+        for slot in slots {
+            let joins = trigger.may_join() && self.current.slots.contains_key(&slot);
+            let round = if joins || self.fetch.is_none() { &mut self.current } else { &mut self.next };
+            round.automatic |= trigger.is_automatic();
+            round.slots.entry(slot).or_default().extend(answer.take());
+        }
         self.begin(core);
     }
 
@@ -192,7 +199,7 @@ impl Shell {
             Ok(running) => {
                 self.syncs.retry = None;
                 for (slot, answers) in round.slots {
-                    let outcome = self.compare(slot, &running);
+                    let outcome = self.compare(slot, &running, !answers.is_empty());
                     for answer in answers {
                         tell(answer, Ok(outcome));
                     }
@@ -212,8 +219,8 @@ impl Shell {
         self.syncs.begin(&mut self.core);
     }
 
-    fn compare(&mut self, slot: usize, running: &RunningList) -> SyncOutcome {
-        let difference = self.core.finish_sync(slot, running);
+    fn compare(&mut self, slot: usize, running: &RunningList, asked_for: bool) -> SyncOutcome {
+        let difference = self.core.finish_sync(slot, running, asked_for, self.clock.now());
         let module = &self.setups[slot].module;
         let tasks = catch_unwind(AssertUnwindSafe(|| module.clean_up(&difference))).unwrap_or_else(|panic| {
             let text = message(&*panic);

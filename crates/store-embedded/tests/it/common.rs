@@ -27,7 +27,12 @@ pub(crate) fn event(task: &str) -> TaskEvent {
 
 pub(crate) fn append(seq: u64) -> Write {
     let event = Arc::new(event(&format!("group_app.task-{seq}")));
-    Write::Append(Arc::new(JournalEntry { seq: Seq(seq), accepted_at: Timestamp::from_millis(1_000), event }))
+    Write::Append(Arc::new(JournalEntry {
+        seq: Seq(seq),
+        accepted_at: Timestamp::from_millis(1_000),
+        event,
+        owed: [].into(),
+    }))
 }
 
 pub(crate) fn put_preset(name: &str, id: &str, options: serde_json::Value) -> Write {

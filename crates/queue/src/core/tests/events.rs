@@ -191,3 +191,37 @@ fn presets_remember_their_last_edit() {
     let preset: Arc<Preset> = Arc::new(preset("Test", "/a", "enabled"));
     assert!(preset.is_enabled());
 }
+
+#[test]
+fn events_of_a_module_that_is_left_out_at_one_start_wait_for_it() {
+    let mut h = Harness::new(&["One", "Two"]);
+    h.preset("One", "/a", "enabled");
+    h.preset("Two", "/a", "enabled");
+    h.accept("t", "TASK_RUNNING");
+    let mut h = h.restart(&[]);
+    h.commit();
+    assert_eq!(h.store.contents().journal.len(), 1, "nobody is loaded: it stays");
+    let mut h = h.restart(&["One"]);
+    let waits = Notice::OwedElsewhere { module: ModuleName::new("Two").unwrap(), events: 1 };
+    assert!(h.notices.contains(&waits), "{:?}", h.notices);
+    h.finish();
+    assert_eq!(h.store.contents().journal.len(), 1, "One is through, Two has not seen it");
+    let mut h = h.restart(&["Two", "New"]);
+    assert_eq!(h.active.len(), 1, "it is owed to neither One nor New");
+    assert_eq!(h.finish(), "t");
+    assert!(h.store.contents().journal.is_empty() && h.store.contents().through.is_empty());
+}
+
+#[test]
+fn a_duplicate_is_known_however_many_events_wait() {
+    let settings = Settings { remembered_ids: 2, ..Settings::default() };
+    let mut h = Harness::with(&["Test"], settings, MemoryStore::new());
+    h.preset("Test", "/a", "enabled");
+    h.core.pause(0);
+    for at in 0..10 {
+        h.core.accept(vec![event("t", "TASK_RUNNING", at)], h.now).unwrap();
+    }
+    h.commit();
+    assert_eq!(h.core.accept(vec![event("t", "TASK_RUNNING", 0)], h.now), Ok(None));
+    assert_eq!(h.core.journal.len(), 10);
+}

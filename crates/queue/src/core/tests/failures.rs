@@ -148,3 +148,79 @@ fn a_full_disk_refuses_requests_and_loses_nothing() {
     h.commit();
     assert_eq!(h.running(), ["lost_TASK_RUNNING"]);
 }
+
+#[test]
+fn taking_a_batch_back_does_not_undo_what_was_asked_for_since() {
+    let mut h = Harness::new(&["Test"]);
+    h.store.refuse(Some(full_disk()));
+    h.core.put_preset(0, preset("Test", "/a", "enabled"), h.now).unwrap();
+    h.commit();
+    h.store.refuse(None);
+    // The pause is over, and the second attempt is asked for before the store is tried again.
+    h.now.mono += Duration::from_secs(6);
+    h.core.put_preset(0, preset("Test", "/a", "enabled"), h.now).unwrap();
+    assert!(h.commit());
+    assert_eq!(h.store.contents().presets.len(), 1);
+    assert_eq!(h.core.presets(0).len(), 1);
+    assert!(h.notices.iter().any(|notice| matches!(notice, Notice::PresetTakenBack { .. })));
+}
+
+#[test]
+fn a_retry_does_not_overtake_a_later_event_that_waits() {
+    let mut h = Harness::new(&["Test"]);
+    h.preset("Test", "/a", "enabled");
+    h.accept("t", "TASK_RUNNING");
+    h.end(RunEnd::Outcome(Failure::permanent("no").into(), BTreeMap::new()));
+    h.core.pause(0);
+    h.accept("t", "TASK_KILLED");
+    let seq = h.store.contents().dead_letters[0].seq;
+    assert!(h.core.retry_dead_letter(0, seq, false, h.now).is_err());
+    assert!(h.core.retry_dead_letter(0, seq, true, h.now).is_ok(), "unless it is forced");
+}
+
+#[test]
+fn a_retry_that_comes_to_nothing_keeps_the_dead_letter() {
+    let mut h = Harness::new(&["Test"]);
+    h.preset("Test", "/a", "enabled");
+    h.accept("t", "TASK_RUNNING");
+    h.end(RunEnd::Outcome(Failure::permanent("no").into(), BTreeMap::new()));
+    h.preset("Test", "/a", "disabled");
+    let seq = h.store.contents().dead_letters[0].seq;
+    h.core.retry_dead_letter(0, seq, false, h.now).unwrap();
+    h.collect();
+    h.commit();
+    assert_eq!(h.store.contents().dead_letters.len(), 1);
+    h.preset("Test", "/a", "enabled");
+    h.core.retry_dead_letter(0, seq, false, h.now).unwrap();
+    h.collect();
+    h.finish();
+    assert!(h.store.contents().dead_letters.is_empty());
+}
+
+#[test]
+fn a_journal_that_fills_up_is_announced_once() {
+    let settings = Settings { journal_limit: 10, ..Settings::default() };
+    let mut h = Harness::with(&["Test"], settings, MemoryStore::new());
+    h.preset("Test", "/a", "enabled");
+    h.core.pause(0);
+    for at in 0..13 {
+        let accepted = h.core.accept(vec![event("t", "TASK_RUNNING", at)], h.now);
+        assert_eq!(accepted.is_ok(), at < 10);
+    }
+    h.collect();
+    let said: Vec<_> =
+        h.notices.iter().filter(|n| matches!(n, Notice::Filling { .. } | Notice::Full { .. })).collect();
+    assert_eq!(said, [&Notice::Filling { waiting: 8, limit: 10 }, &Notice::Full { limit: 10 }]);
+}
+
+#[test]
+fn nothing_is_started_at_the_end() {
+    let mut h = Harness::new(&["Test"]);
+    h.preset("Test", "/a", "enabled");
+    h.accept("t", "TASK_RUNNING");
+    h.accept("u", "TASK_RUNNING");
+    h.core.start_no_more();
+    h.finish();
+    assert!(h.active.is_empty());
+    assert_eq!(h.store.contents().journal.len(), 1, "what has ended is written");
+}

@@ -27,6 +27,8 @@ struct Harness {
     notices: Vec<Notice>,
     /// Whether Marathon's lists can be read whole.
     complete: bool,
+    /// Whether somebody asks for the syncs.
+    asked_for: bool,
 }
 
 impl Harness {
@@ -41,7 +43,15 @@ impl Harness {
             .collect();
         let now = Now { mono: Duration::ZERO, wall: Timestamp::from_millis(1_000) };
         let core = Core::new(settings, setups, store.contents(), now);
-        let mut harness = Self { core, store, now, active: Vec::new(), notices: Vec::new(), complete: true };
+        let mut harness = Self {
+            core,
+            store,
+            now,
+            active: Vec::new(),
+            notices: Vec::new(),
+            complete: true,
+            asked_for: false,
+        };
         harness.collect();
         harness
     }
@@ -150,7 +160,7 @@ impl Harness {
             })
             .collect();
         let running = RunningList { tasks, complete: self.complete };
-        let difference = self.core.finish_sync(slot, &running);
+        let difference = self.core.finish_sync(slot, &running, self.asked_for, self.now);
         self.core.add_cleanup(slot, difference.as_cleanup_tasks(), self.now);
         self.collect();
         self.commit();

@@ -67,18 +67,21 @@ fn a_sync_that_would_remove_much_waits_for_a_second_one() {
     let settings = Settings { sync_guard_items: 2, ..Settings::default() };
     let mut h = Harness::with(&["Test"], settings, MemoryStore::new());
     h.preset("Test", "/a", "enabled");
-    for task in ["t1", "t2", "t3", "t4"] {
+    for task in ["t1", "t2", "t3", "t4", "t5", "t6"] {
         h.accept(task, "TASK_RUNNING");
         h.finish();
     }
-    h.sync("Test", &["t4"]);
+    h.sync("Test", &["t6"]);
     assert!(h.active.is_empty());
-    assert!(h.notices.iter().any(|n| matches!(n, Notice::SyncHeld { wrong: 3, of: 4, .. })));
-    h.sync("Test", &["t3", "t4"]);
+    assert!(h.notices.iter().any(|n| matches!(n, Notice::SyncHeld { wrong: 5, of: 6, .. })));
+    h.sync("Test", &["t5", "t6"]);
+    assert!(h.active.is_empty(), "twice within a moment is no agreement");
+    h.advance(Duration::from_secs(30));
+    h.sync("Test", &["t5", "t6"]);
     while !h.active.is_empty() {
         h.finish();
     }
-    assert_eq!(h.inventory("Test"), ["t3", "t4"], "both syncs agreed on two");
+    assert_eq!(h.inventory("Test"), ["t5", "t6"], "those that both saw");
 }
 
 #[test]
@@ -109,4 +112,19 @@ fn cleanup_goes_in_front_of_waiting_events() {
     h.collect();
     assert_eq!(h.running(), ["missing_TASK_RUNNING"]);
     assert!(h.core.lane(0, h.now)[0].cleanup);
+}
+
+#[test]
+fn somebody_who_asks_again_need_not_wait() {
+    let settings = Settings { sync_guard_items: 0, ..Settings::default() };
+    let mut h = Harness::with(&["Test"], settings, MemoryStore::new());
+    h.preset("Test", "/a", "enabled");
+    h.accept("t", "TASK_RUNNING");
+    h.finish();
+    h.sync("Test", &[]);
+    assert!(h.active.is_empty());
+    h.asked_for = true;
+    h.sync("Test", &[]);
+    h.finish();
+    assert!(h.inventory("Test").is_empty());
 }
