@@ -45,6 +45,9 @@ pub struct Settings {
     /// Task events waiting for the queue before intake stops (the shell). At 300 bytes each this is about 3 MB. Default
     /// 10 000.
     pub edge_backlog: usize,
+    /// How long intake waits for a queue that takes nothing before waiting task events are dropped in favour of fresh
+    /// snapshots (the shell). Default 5 s.
+    pub edge_patience: Duration,
 }
 
 impl Default for Settings {
@@ -67,6 +70,7 @@ impl Default for Settings {
             shrink_apps: 10,
             shrink_hold: Duration::from_secs(5),
             edge_backlog: 10_000,
+            edge_patience: Duration::from_secs(5),
         }
     }
 }

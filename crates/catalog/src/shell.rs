@@ -1,9 +1,11 @@
 //! The async part: moves observations in, and snapshots, task events and requests out. It decides nothing.
 //!
-//! The level path (snapshots) never waits for the edge path (task events): while the queue is full, observations are
-//! folded and published on, until [`Settings::edge_backlog`] events wait. Then intake stops, which the followers feel.
+//! The level path (snapshots) never waits long for the edge path (task events). While the queue is busy, observations are
+//! folded and published on, until [`Settings::edge_backlog`] events wait; then intake stops, which the followers feel. If the
+//! queue takes nothing for [`Settings::edge_patience`], waiting task events are dropped so that snapshots stay fresh, and
+//! sync is told as soon as the queue takes events again: it finds what they would have told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,11 @@ pub enum Signal {
         source: SourceId,
         /// The leader as it calls itself.
         leader: Arc<str>,
+    },
+    /// Events were missed, or had to be dropped: a sync finds what they would have told. Several become one.
+    EventsMissed {
+        /// The source.
+        source: SourceId,
     },
 }
 
@@ -124,6 +131,12 @@ pub struct CatalogTask {
     released: usize,
     /// The newest leader per source that sync has not been told of.
     leaders: BTreeMap<SourceId, Arc<str>>,
+    /// Sources whose missed events sync has not been told of.
+    missed: BTreeSet<SourceId>,
+    /// When the queue took events last, or there were none.
+    taken_at: Duration,
+    /// The queue takes nothing: sources whose task events are dropped meanwhile, and how many.
+    shed: Option<(BTreeSet<SourceId>, usize)>,
     repeats: Repeats,
 }
 
@@ -145,6 +158,9 @@ impl CatalogTask {
             edge: VecDeque::new(),
             released: 0,
             leaders: BTreeMap::new(),
+            missed: BTreeSet::new(),
+            taken_at: Duration::ZERO,
+            shed: None,
             repeats: Repeats::default(),
         };
         (task, CatalogHandle { snapshots: receiver })
@@ -167,22 +183,28 @@ impl CatalogTask {
             if !open && self.released == 0 {
                 return Ended::SourcesGone;
             }
-            let intake = open && self.edge.len() < self.settings.edge_backlog;
-            let wake = self.wake();
+            self.shed_if_stuck(&wiring, now);
+            let full = self.edge.len() >= self.settings.edge_backlog;
+            let intake = open && !full;
+            let patience = (full || self.shed.is_some()).then(|| now + self.settings.edge_patience / 5);
+            let wake = self.wake().into_iter().chain(patience).min();
             let woken = tokio::select! {
                 biased;
                 () = cancel.cancelled() => Woken::Cancelled,
                 permit = reserve(wiring.task_events.as_ref()), if self.released > 0 => match permit {
                     Some(permit) => {
                         permit.send(self.take_released());
+                        self.taken_at = start.elapsed();
                         Woken::Done
                     }
                     None => Woken::QueueGone,
                 },
-                permit = reserve(wiring.signals.as_ref()), if !self.leaders.is_empty() => match permit {
+                permit = reserve(wiring.signals.as_ref()), if self.has_signal() => match permit {
                     Some(permit) => {
                         if let Some((source, leader)) = self.leaders.pop_first() {
                             permit.send(Signal::LeaderChanged { source, leader });
+                        } else if let Some(source) = self.missed.pop_first() {
+                            permit.send(Signal::EventsMissed { source });
                         }
                         Woken::Done
                     }
@@ -204,6 +226,7 @@ impl CatalogTask {
                 Woken::SyncGone => {
                     wiring.signals = None;
                     self.leaders.clear();
+                    self.missed.clear();
                 }
                 Woken::Cancelled => {
                     self.publish_if_due(start.elapsed(), true);
@@ -225,8 +248,50 @@ impl CatalogTask {
         now: Duration,
     ) {
         for observation in observations {
-            let effects = self.catalog.apply(source, observation, now, &mut self.rng);
+            let mut effects = self.catalog.apply(source, observation, now, &mut self.rng);
+            if let Some((sources, dropped)) = &mut self.shed
+                && !effects.task_events.is_empty()
+            {
+                sources.insert(source.clone());
+                *dropped += effects.task_events.len();
+                effects.task_events.clear();
+            }
             self.carry_out(effects, wiring, now);
+        }
+    }
+
+    fn has_signal(&self) -> bool {
+        !self.leaders.is_empty() || !self.missed.is_empty()
+    }
+
+    /// Drops waiting task events when the queue has taken none for too long, and ends that when it takes some again.
+    fn shed_if_stuck(&mut self, wiring: &Wiring, now: Duration) {
+        let Some(queue) = &wiring.task_events else { return };
+        if self.released == 0 {
+            self.taken_at = now;
+        }
+        let stuck = self.edge.len() >= self.settings.edge_backlog
+            && now >= self.taken_at + self.settings.edge_patience;
+        if stuck && self.shed.is_none() {
+            let waiting = self.edge.len();
+            tracing::error!(
+                waiting,
+                "the queue takes no events: they are dropped, a sync will make up for them"
+            );
+            // Whose they were is not known any more: every source counts.
+            let sources = self.catalog.published().sources.keys().cloned().collect();
+            self.shed = Some((sources, waiting));
+            self.edge.clear();
+            self.released = 0;
+        }
+        if queue.capacity() > 0
+            && let Some((sources, dropped)) = self.shed.take()
+        {
+            tracing::warn!(
+                dropped,
+                "the queue takes events again; a sync makes up for those that were dropped"
+            );
+            self.missed.extend(if wiring.signals.is_some() { sources } else { BTreeSet::new() });
         }
     }
 
@@ -251,8 +316,17 @@ impl CatalogTask {
             } else {
                 tracing::debug!("{notice}");
             }
-            if let (Notice::LeaderChanged { source, leader }, true) = (notice, wiring.signals.is_some()) {
-                self.leaders.insert(source, leader);
+            if wiring.signals.is_none() {
+                continue;
+            }
+            match notice {
+                Notice::LeaderChanged { source, leader } => {
+                    self.leaders.insert(source, leader);
+                }
+                Notice::EventsMissed { source, .. } => {
+                    self.missed.insert(source);
+                }
+                _ => {}
             }
         }
     }

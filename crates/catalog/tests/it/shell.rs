@@ -111,6 +111,28 @@ async fn a_full_queue_stops_the_intake_but_not_the_snapshots() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_that_takes_nothing_for_long_costs_events_and_not_snapshots() {
+    let settings = Settings { edge_backlog: 1000, edge_patience: SECOND * 5, ..Settings::default() };
+    let mut running = run(settings);
+    running.list(Vec::new()).await;
+    for n in 0..100 {
+        running.see((n * 100..(n + 1) * 100).map(event).collect()).await;
+    }
+    running.until(|s| s.apps.values().any(|entry| entry.tasks.len() == 10_000)).await;
+    // The queue recovers, and sync is told that it missed something.
+    let first = running.events.recv().await.unwrap();
+    assert!(!first.is_empty());
+    let signal = tokio::time::timeout(SECOND * 10, running.signals.recv()).await.unwrap().unwrap();
+    assert_eq!(signal, Signal::EventsMissed { source: source("m") });
+    running.see(vec![event(10_000)]).await;
+    let mut last = None;
+    while last.as_deref() != Some("web.10000") {
+        let batch = tokio::time::timeout(SECOND, running.events.recv()).await.unwrap().unwrap();
+        last = batch.last().map(|event| event.task.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_finds_its_channel_full_is_made_later() {
     let mut running = run(Settings::default());
     let apps = ["/a", "/b", "/c"];

@@ -21,13 +21,10 @@ pub(super) async fn events(
     while let Some(Some(batch)) = cancel.run_until_cancelled(batches.recv()).await {
         let mut pause = PAUSE.0;
         loop {
-            let refused = match queue.accept(batch.clone()).await {
-                Ok(()) => break,
-                Err(error) => error,
-            };
-            if cancel.is_cancelled() {
+            let Some(accepted) = cancel.run_until_cancelled(queue.accept(batch.clone())).await else {
                 return Ok(());
-            }
+            };
+            let Err(refused) = accepted else { break };
             // A batch larger than the whole queue would be refused for ever: offer it piece by piece.
             if let AcceptError::Full { limit } = refused
                 && batch.len() > limit.max(1)
@@ -55,20 +52,23 @@ async fn accept_singly(queue: &QueueHandle, batch: &[TaskEvent], cancel: &Cancel
     }
 }
 
-/// Syncs all modules when Marathon's leader has changed: what happened in between was told to nobody.
-pub(super) async fn leader_changes(
+/// Syncs all modules when Marathon's leader has changed or events were missed: what happened then was told to nobody.
+pub(super) async fn missed(
     queue: QueueHandle,
     mut signals: mpsc::Receiver<Signal>,
     cancel: CancellationToken,
 ) -> Result<(), String> {
-    while let Some(Some(Signal::LeaderChanged { source, leader })) =
-        cancel.run_until_cancelled(signals.recv()).await
-    {
-        info!(
-            context = "Middlewares",
-            "Marathon has changed his leader! Sync all modules ({source}: {leader})"
-        );
-        if let Err(error) = queue.sync_all(SyncTrigger::LeaderChange).await {
+    while let Some(Some(signal)) = cancel.run_until_cancelled(signals.recv()).await {
+        let (what, source, trigger) = match signal {
+            Signal::LeaderChanged { source, leader } => {
+                ("Marathon has changed his leader", format!("{source}: {leader}"), SyncTrigger::LeaderChange)
+            }
+            Signal::EventsMissed { source } => {
+                ("Events were missed", source.to_string(), SyncTrigger::Missed)
+            }
+        };
+        info!(context = "Middlewares", "{what}! Sync all modules ({source})");
+        if let Err(error) = queue.sync_all(trigger).await {
             warn!(context = "Middlewares", "the sync could not be asked for: {error}");
         }
     }

@@ -306,7 +306,7 @@ fn follow(
         Ok(())
     });
     let token = supervisor.token(Step::Intake);
-    supervisor.spawn(Step::Intake, "leader changes", feed::leader_changes(queue.clone(), signalled, token));
+    supervisor.spawn(Step::Intake, "missed events", feed::missed(queue.clone(), signalled, token));
     handle
 }
 

@@ -40,9 +40,10 @@ const CHANGES: usize = 50;
 pub(crate) fn topic(notice: &Notice) -> Topic {
     match notice {
         Notice::Paused { .. } | Notice::PauseReached { .. } | Notice::Resumed { .. } => Topic::Module,
-        Notice::PresetCreated { .. } | Notice::PresetModified { .. } | Notice::PresetDeleted { .. } => {
-            Topic::Preset
-        }
+        Notice::PresetCreated { .. }
+        | Notice::PresetModified { .. }
+        | Notice::PresetDeleted { .. }
+        | Notice::PresetTakenBack { .. } => Topic::Preset,
         Notice::InventoryChanged { .. } => Topic::Inventory,
         Notice::SyncStarted { .. }
         | Notice::SyncMissing { .. }
@@ -62,7 +63,9 @@ pub(crate) fn topic(notice: &Notice) -> Topic {
         | Notice::DeadLetterDropped { .. }
         | Notice::Removed { .. }
         | Notice::QueueTimeout { .. }
+        | Notice::Filling { .. }
         | Notice::Full { .. }
+        | Notice::OwedElsewhere { .. }
         | Notice::StoreTrouble { .. }
         | Notice::StoreRecovered => Topic::Queue,
     }
@@ -96,7 +99,11 @@ pub(crate) fn describe(notice: &Notice) -> Value {
         }
         Notice::Removed { id, waiting } => json!({"what": "removed", "id": &**id, "waiting": waiting}),
         Notice::QueueTimeout { id } => json!({"what": "timeout", "id": &**id}),
+        Notice::Filling { waiting, limit } => json!({"what": "filling", "waiting": waiting, "limit": limit}),
         Notice::Full { limit } => json!({"what": "full", "limit": limit}),
+        Notice::OwedElsewhere { module, events } => {
+            json!({"what": "owedElsewhere", "module": name(module), "events": events})
+        }
         Notice::StoreTrouble { reason, .. } => json!({"what": "storeTrouble", "reason": &**reason}),
         Notice::StoreRecovered => json!({"what": "storeRecovered"}),
         Notice::Paused { module, active } => {
@@ -112,6 +119,9 @@ pub(crate) fn describe(notice: &Notice) -> Value {
         }
         Notice::PresetDeleted { module, app } => {
             json!({"what": "deleted", "module": name(module), "app": app.as_str()})
+        }
+        Notice::PresetTakenBack { module, app } => {
+            json!({"what": "takenBack", "module": name(module), "app": app.as_str()})
         }
         Notice::InventoryChanged { module } => json!({"what": "changed", "module": name(module)}),
         Notice::SyncStarted { module } => json!({"what": "started", "module": name(module)}),
