@@ -81,6 +81,12 @@ impl Report {
         text
     }
 
+    /// The same on one line, for a log.
+    pub(crate) fn line(&self) -> String {
+        let causes = self.causes.iter().map(String::as_str);
+        std::iter::once(self.message.as_str()).chain(causes).collect::<Vec<_>>().join(": ")
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit.number())
     }

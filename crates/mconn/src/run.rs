@@ -1,6 +1,5 @@
 //! From the command line to the command, and from its end to the exit code.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -85,7 +84,7 @@ async fn serve(settings: &SettingsArgs) -> Result<(), Report> {
     let signals = tokio::spawn(end_on_signal(cancel.clone()));
     let levels = tokio::spawn(debug_on_signal(logging.control.clone()));
     let node = Node::start(&config, cancel).await.inspect_err(|report| {
-        error!(context = "App", "{}", report.text().trim_end());
+        error!(context = "App", "{}", report.line());
     })?;
     let ended = node.join(config.node.shutdown_timeout).await;
     signals.abort();
@@ -99,7 +98,7 @@ async fn serve(settings: &SettingsArgs) -> Result<(), Report> {
 /// Reads file and environment, and resolves them with the flags.
 pub(crate) fn load(settings: &SettingsArgs) -> Result<Config, Report> {
     let mut raw = Raw::new();
-    if let Some(file) = settings.file.as_deref().filter(|file| *file != Path::new("")) {
+    if let Some(file) = &settings.file {
         let text = std::fs::read_to_string(file).map_err(|error| {
             Report::usage(format!("cannot read the configuration file {}", file.display())).because(&error)
         })?;
@@ -110,9 +109,8 @@ pub(crate) fn load(settings: &SettingsArgs) -> Result<Config, Report> {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     });
     let raw = raw.with_environment(environment).with_flags(settings.flags.iter().cloned());
-    raw.resolve().map_err(|errors| {
-        Report::usage(errors.to_string()).hint("\"mconn check\" shows every setting and where it came from")
-    })
+    raw.resolve()
+        .map_err(|errors| Report::usage(errors.to_string()).hint("docs/configuration.md has all settings"))
 }
 
 /// Starts logging as configured. What it returns flushes when it is dropped.
@@ -137,13 +135,16 @@ pub(crate) async fn end_on_signal(cancel: CancellationToken) {
         warn!(context = "App", "Signals cannot be caught: end this node with POST /v1/exit/node");
         return;
     };
+    // A node shows debug lines on this one; by default it would end the others.
+    let _handled = signal(SignalKind::user_defined1());
     for times in 1.. {
         let name = tokio::select! {
             _ = interrupt.recv() => "SIGINT",
             _ = terminate.recv() => "SIGTERM",
         };
         if times > 1 {
-            warn!(context = "App", "{name} again: ending at once");
+            // The log's queue would not be written any more.
+            eprintln!("{name} again: ending at once");
             std::process::exit(130);
         }
         info!(context = "App", "{name}: ending (once more ends at once)");

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use mconn_module::{BoxFuture, CleanupTask, Failure, Module, ModuleName, Outcome, Run, SyncDifference};
-use tracing::info;
+use mconn_module::{BoxFuture, CleanupTask, Module, ModuleName, Outcome, Run, SyncDifference};
+use serde_json::Value;
 
-use crate::greet::{Meaning, action, text};
+use crate::greet::Greeter;
 
-const CONTEXT: &str = "Module.HelloWorld";
+const GREETER: Greeter =
+    Greeter { context: "Module.HelloWorld", quote: "\"", proceeded: "proceed", keeps: None };
 
 /// The sample module of the original, log lines included. Its texts come from the preset:
 /// `{"actions": {"add": "Moin, Moin", "remove": "Tschues"}}`.
 #[derive(Debug)]
 pub struct HelloWorld {
     name: ModuleName,
+    options: Value,
     delay: Duration,
     undefined_delay: Duration,
 }
@@ -22,53 +24,20 @@ impl HelloWorld {
     /// Name in presets and routes.
     pub const NAME: &str = "HelloWorld";
 
-    /// `delay` is pretended work (MCONN_MODULE_HELLOWORLD_DELAY); without it 250 ms, and none for statuses that it does
-    /// nothing about.
+    /// `options` are shown and not used. `delay` is pretended work (MCONN_MODULE_HELLOWORLD_DELAY); without it 250 ms, and
+    /// none for statuses that it does nothing about.
     ///
     /// # Panics
     /// Never: the name is a literal.
     #[must_use]
     #[expect(clippy::expect_used, reason = "the name is a literal")]
-    pub fn new(delay: Option<Duration>) -> Self {
+    pub fn new(options: Value, delay: Option<Duration>) -> Self {
         Self {
             name: ModuleName::new(Self::NAME).expect("a module name"),
+            options,
             delay: delay.unwrap_or(Duration::from_millis(250)),
             undefined_delay: delay.unwrap_or_default(),
         }
-    }
-
-    async fn greet(&self, run: &mut Run) -> Result<Outcome, Failure> {
-        let task = run.event().task.clone();
-        match Meaning::of(&run.event().status) {
-            Meaning::Came => {
-                let add = action(run, "add")?.to_owned();
-                tokio::time::sleep(self.delay).await;
-                run.put_item("", text(&add));
-                info!(context = CONTEXT, "{add} \"{task}\"");
-                if run.is_cleanup() {
-                    info!(context = CONTEXT, "Cleanup task \"{task}\" successfully added");
-                }
-            }
-            Meaning::Went => {
-                let remove = action(run, "remove")?.to_owned();
-                tokio::time::sleep(self.delay).await;
-                run.remove_item("");
-                info!(context = CONTEXT, "{remove} {task}");
-                if run.is_cleanup() {
-                    info!(context = CONTEXT, "Cleanup task \"{task}\" successfully removed");
-                }
-            }
-            Meaning::Undefined => {
-                tokio::time::sleep(self.undefined_delay).await;
-                let status = &run.event().status;
-                info!(
-                    context = CONTEXT,
-                    "\"{status}\" is an undefined taskStatus and the task \"{task}\" will be proceed without actions"
-                );
-                return Ok(Outcome::UndefinedStatus);
-            }
-        }
-        Ok(Outcome::Finished)
     }
 }
 
@@ -81,14 +50,17 @@ impl Module for HelloWorld {
         Duration::from_secs(600)
     }
 
+    fn options(&self) -> Value {
+        self.options.clone()
+    }
+
     fn handle<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Outcome> {
-        Box::pin(async move { self.greet(run).await.unwrap_or_else(Outcome::from) })
+        let greeting = GREETER.greet(run, self.delay, self.undefined_delay);
+        Box::pin(async move { greeting.await.unwrap_or_else(Outcome::from) })
     }
 
     fn clean_up(&self, difference: &SyncDifference) -> Vec<CleanupTask> {
-        let tasks = difference.as_cleanup_tasks();
-        info!(context = CONTEXT, "Cleanup initiated, added \"{}\" tasks", tasks.len());
-        tasks
+        GREETER.clean_up(difference)
     }
 }
 
@@ -98,13 +70,13 @@ mod tests {
     use mconn_module::testing::RunBuilder;
     use serde_json::json;
 
-    fn options() -> serde_json::Value {
+    fn options() -> Value {
         json!({"actions": {"add": "Moin, Moin", "remove": "Tschues"}})
     }
 
     #[tokio::test(start_paused = true)]
     async fn greets_and_says_goodbye() {
-        let module = HelloWorld::new(None);
+        let module = HelloWorld::new(json!({}), None);
         let mut run = RunBuilder::new("/web", "web.1", "TASK_RUNNING").options(options()).build();
         assert_eq!(module.handle(&mut run).await, Outcome::Finished);
         assert_eq!(run.item("web.1"), Some(json!("Moin, Moin")));
@@ -120,7 +92,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn doing_it_twice_is_no_error() {
-        let module = HelloWorld::new(None);
+        let module = HelloWorld::new(json!({}), None);
         let run =
             RunBuilder::new("/web", "web.1", "TASK_RUNNING").options(options()).item("web.1", json!("old"));
         let mut run = run.build();
@@ -132,7 +104,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn other_statuses_are_undefined_and_take_no_time() {
         let began = tokio::time::Instant::now();
-        let module = HelloWorld::new(None);
+        let module = HelloWorld::new(json!({}), None);
         for status in ["TASK_STAGING", "TASK_STARTING", "TASK_UNREACHABLE", "TASK_FANCY"] {
             let mut run = RunBuilder::new("/web", "web.1", status).build();
             assert_eq!(module.handle(&mut run).await, Outcome::UndefinedStatus, "{status}");
@@ -143,7 +115,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_preset_without_texts_can_not_get_better() {
         let mut run = RunBuilder::new("/web", "web.1", "TASK_RUNNING").build();
-        let Outcome::Failed(failure) = HelloWorld::new(None).handle(&mut run).await else {
+        let Outcome::Failed(failure) = HelloWorld::new(json!({}), None).handle(&mut run).await else {
             panic!("no failure")
         };
         assert!(!failure.retry && failure.reason.contains("options.actions.add"), "{failure:?}");

@@ -119,7 +119,7 @@ fn find_one(name: &str, path: &Path, delays: Delays) -> Result<Arc<dyn Module>, 
     let is_plain = !name.contains(['/', '\\']) && name != "." && name != "..";
     if !is_plain || !folder.is_dir() {
         let unknown = || FindError::Unknown { name: name.to_owned(), path: folder.clone() };
-        return built_in(name, delays).ok_or_else(unknown);
+        return built_in(name, no_options(), delays).ok_or_else(unknown);
     }
     let file = folder.join("package.json");
     let text = match std::fs::read(&file) {
@@ -127,20 +127,35 @@ fn find_one(name: &str, path: &Path, delays: Delays) -> Result<Arc<dyn Module>, 
         Err(error) => {
             // A folder without package.json beside a built-in name: the name alone is enough.
             let missing = FindError::NoPackage { name: name.to_owned(), path: file, error };
-            return built_in(name, delays).ok_or(missing);
+            return built_in(name, no_options(), delays).ok_or(missing);
         }
     };
     let bad = |reason: String| FindError::BadPackage { name: name.to_owned(), path: file.clone(), reason };
     let package: Value = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
     let package = package["name"].as_str().ok_or_else(|| bad("it has no \"name\"".to_owned()))?;
-    built_in(package, delays)
+    built_in(package, read_options(name, &folder)?, delays)
         .ok_or_else(|| FindError::Foreign { name: name.to_owned(), package: package.to_owned() })
 }
 
-fn built_in(name: &str, delays: Delays) -> Option<Arc<dyn Module>> {
+/// The folder's `config.json`, which becomes the module's options; an empty object if there is none.
+fn read_options(name: &str, folder: &Path) -> Result<Value, FindError> {
+    let file = folder.join("config.json");
+    let bad = |reason: String| FindError::BadPackage { name: name.to_owned(), path: file.clone(), reason };
+    match std::fs::read(&file) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| bad(error.to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(no_options()),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+fn no_options() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+fn built_in(name: &str, options: Value, delays: Delays) -> Option<Arc<dyn Module>> {
     match name {
-        HelloWorld::NAME => Some(Arc::new(HelloWorld::new(delays.hello_world))),
-        TestModule::NAME => Some(Arc::new(TestModule::new(delays.test))),
+        HelloWorld::NAME => Some(Arc::new(HelloWorld::new(options, delays.hello_world))),
+        TestModule::NAME => Some(Arc::new(TestModule::new(options, delays.test))),
         _ => None,
     }
 }
@@ -169,6 +184,9 @@ mod tests {
             "mconn-helloworld-master",
             r#"{"name": "HelloWorld", "main": "./bin/module.js"}"#,
         );
+        std::fs::write(dir.path().join("mconn-helloworld-master/config.json"), r#"{"greet": true}"#).unwrap();
+        let (modules, _) = find(&["mconn-helloworld-master".to_owned()], dir.path(), Delays::default());
+        assert_eq!(modules[0].module.options(), serde_json::json!({"greet": true}));
         let (found, errors) = names(&["mconn-helloworld-master", "Test"], dir.path());
         assert_eq!(found, ["HelloWorld from mconn-helloworld-master", "Test from Test"]);
         assert!(errors.is_empty(), "{errors:?}");

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use mconn_module::{BoxFuture, CleanupTask, Failure, Module, ModuleName, Outcome, Run, SyncDifference};
-use tracing::info;
+use serde_json::Value;
 
-use crate::greet::{Meaning, action, text};
+use crate::greet::Greeter;
 
-const CONTEXT: &str = "Module.Test";
+const GREETER: Greeter =
+    Greeter { context: "Module.Test", quote: "", proceeded: "proccessed", keeps: Some("test") };
 
 /// Behaves as HelloWorld with plainer log lines. The preset's `options.test` asks for more:
 ///
@@ -22,6 +23,7 @@ const CONTEXT: &str = "Module.Test";
 #[derive(Debug)]
 pub struct TestModule {
     name: ModuleName,
+    options: Value,
     delay: Duration,
 }
 
@@ -29,15 +31,15 @@ impl TestModule {
     /// Name in presets and routes.
     pub const NAME: &str = "Test";
 
-    /// `delay` is pretended work (MCONN_MODULE_TEST_DELAY), 250 ms without it.
+    /// `options` are shown and not used. `delay` is pretended work (MCONN_MODULE_TEST_DELAY), 250 ms without it.
     ///
     /// # Panics
     /// Never: the name is a literal.
     #[must_use]
     #[expect(clippy::expect_used, reason = "the name is a literal")]
-    pub fn new(delay: Option<Duration>) -> Self {
+    pub fn new(options: Value, delay: Option<Duration>) -> Self {
         let name = ModuleName::new(Self::NAME).expect("a module name");
-        Self { name, delay: delay.unwrap_or(Duration::from_millis(250)) }
+        Self { name, options, delay: delay.unwrap_or(Duration::from_millis(250)) }
     }
 
     async fn work(&self, run: &mut Run) -> Result<Outcome, Failure> {
@@ -55,48 +57,7 @@ impl TestModule {
             return Err(Failure { reason, retry: !wished("permanent") });
         }
         let delay = wishes["delay"].as_u64().map_or(self.delay, Duration::from_millis);
-        self.greet(run, delay).await
-    }
-
-    async fn greet(&self, run: &mut Run, delay: Duration) -> Result<Outcome, Failure> {
-        let task = run.event().task.clone();
-        match Meaning::of(&run.event().status) {
-            Meaning::Came => {
-                let add = action(run, "add")?.to_owned();
-                pause(delay).await;
-                run.put_item("", text("test"));
-                info!(context = CONTEXT, "{add} {task}");
-                if run.is_cleanup() {
-                    info!(context = CONTEXT, "Cleanup task {task} successfully added");
-                }
-            }
-            Meaning::Went => {
-                let remove = action(run, "remove")?.to_owned();
-                pause(delay).await;
-                run.remove_item("");
-                info!(context = CONTEXT, "{remove} {task}");
-                if run.is_cleanup() {
-                    info!(context = CONTEXT, "Cleanup task {task} successfully removed");
-                }
-            }
-            Meaning::Undefined => {
-                pause(delay).await;
-                let status = &run.event().status;
-                info!(
-                    context = CONTEXT,
-                    "\"{status}\" is an undefined taskStatus and the task \"{task}\" will be proccessed without actions"
-                );
-                return Ok(Outcome::UndefinedStatus);
-            }
-        }
-        Ok(Outcome::Finished)
-    }
-}
-
-/// A timer rounds up to a millisecond, which would be most of the time of a run that is to take none.
-async fn pause(delay: Duration) {
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+        GREETER.greet(run, delay, delay).await
     }
 }
 
@@ -109,14 +70,16 @@ impl Module for TestModule {
         Duration::from_secs(10)
     }
 
+    fn options(&self) -> Value {
+        self.options.clone()
+    }
+
     fn handle<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Outcome> {
         Box::pin(async move { self.work(run).await.unwrap_or_else(Outcome::from) })
     }
 
     fn clean_up(&self, difference: &SyncDifference) -> Vec<CleanupTask> {
-        let tasks = difference.as_cleanup_tasks();
-        info!(context = CONTEXT, "Cleanup initiated, added {} tasks", tasks.len());
-        tasks
+        GREETER.clean_up(difference)
     }
 }
 
@@ -124,13 +87,13 @@ impl Module for TestModule {
 mod tests {
     use super::*;
     use mconn_module::testing::RunBuilder;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     async fn outcome(attempt: u32, wishes: Value) -> Outcome {
         let options = json!({"actions": {"add": "a", "remove": "r"}, "test": wishes});
         let mut run =
             RunBuilder::new("/web", "web.1", "TASK_RUNNING").options(options).attempt(attempt).build();
-        TestModule::new(None).handle(&mut run).await
+        TestModule::new(json!({}), None).handle(&mut run).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,7 +101,7 @@ mod tests {
         let options = json!({"actions": {"add": "a", "remove": "r"}});
         let mut run = RunBuilder::new("/web", "web.1", "TASK_RUNNING").options(options).build();
         let began = tokio::time::Instant::now();
-        assert_eq!(TestModule::new(None).handle(&mut run).await, Outcome::Finished);
+        assert_eq!(TestModule::new(json!({}), None).handle(&mut run).await, Outcome::Finished);
         assert_eq!(run.item("web.1"), Some(json!("test")));
         assert_eq!(began.elapsed(), Duration::from_millis(250));
     }

@@ -105,7 +105,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// The simulated cluster's time runs this much faster
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 4.0, value_parser = speed)]
     pub(crate) speed: f64,
     /// Show the node's log lines, too
     #[arg(long)]
@@ -122,14 +122,14 @@ pub(crate) struct SimArgs {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Time runs this much faster
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = speed)]
     pub(crate) speed: f64,
     /// The Marathon version that is imitated
     #[arg(long, default_value = "1.8")]
     pub(crate) profile: String,
     /// Number of agents
-    #[arg(long, default_value_t = 3)]
-    pub(crate) agents: usize,
+    #[arg(long, default_value = "3")]
+    pub(crate) agents: std::num::NonZeroUsize,
     /// Each task is a real HTTP server that answers with its task id
     #[arg(long)]
     pub(crate) task_sockets: bool,
@@ -185,9 +185,9 @@ pub(crate) enum PresetCommand {
         module: String,
         /// The whole app id
         app: String,
-        /// The module's options as JSON
-        #[arg(long, default_value = "{}", value_name = "JSON")]
-        options: String,
+        /// The module's options as JSON; without it those of the present preset stay, or there are none
+        #[arg(long, value_name = "JSON")]
+        options: Option<String>,
         /// Keep it, but do not use it
         #[arg(long)]
         disabled: bool,
@@ -358,6 +358,13 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         replace: bool,
     },
+    /// Drop everything of one module that will not be loaded again: presets, inventory, dead letters, events owed to it
+    DropModule {
+        /// The module
+        module: String,
+        #[command(flatten)]
+        dir: DataDir,
+    },
     /// Save what can still be read of a damaged store; the damaged file is put aside, never deleted
     Repair {
         #[command(flatten)]
@@ -384,6 +391,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration =
         text.parse().map_err(|_| "expected a time such as 20s, 1m30s or 500ms".to_owned())?;
     span.try_into().map_err(|_| "a time cannot be negative".to_owned())
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("expected a number above 0".to_owned()) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The settings of a node as flags. They are made from the settings' table, so they cannot be derived.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
@@ -23,7 +24,8 @@ impl Args for SettingsArgs {
             .long(FILE)
             .env(config::CONFIG_FILE_VARIABLE)
             .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
+            // As with all variables of ours, empty counts as given: here, as "no file".
+            .value_parser(value_parser!(OsString))
             .help("A TOML file with settings");
         command.arg(file).args(config::arguments())
     }
@@ -35,7 +37,8 @@ impl Args for SettingsArgs {
 
 impl FromArgMatches for SettingsArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { file: matches.get_one::<PathBuf>(FILE).cloned(), flags: config::given_flags(matches) })
+        let file = matches.get_one::<OsString>(FILE).filter(|file| !file.is_empty());
+        Ok(Self { file: file.map(PathBuf::from), flags: config::given_flags(matches) })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -37,14 +37,21 @@ pub(crate) async fn preset(command: &PresetCommand) -> Result<(), Report> {
             println!("{}", pretty(&preset));
         }
         PresetCommand::Set { module, app, options, disabled, node } => {
-            let options: Value = serde_json::from_str(options).map_err(|error| {
-                Report::usage("the options are no JSON")
-                    .because(&error)
-                    .hint(r#"for example: --options '{"actions": {"add": "Moin", "remove": "Tschues"}}'"#)
-            })?;
+            let client = Client::new(node)?;
+            let options: Value = match options {
+                Some(text) => serde_json::from_str(text).map_err(|error| {
+                    Report::usage("the options are no JSON")
+                        .because(&error)
+                        .hint(r#"for example: --options '{"actions": {"add": "Moin", "remove": "Tschues"}}'"#)
+                })?,
+                None => match lookup_preset(&client, module, app).await? {
+                    Some(preset) => preset["options"].clone(),
+                    None => json!({}),
+                },
+            };
             let status = if *disabled { "disabled" } else { "enabled" };
             let preset = json!({"moduleName": module, "appId": app, "status": status, "options": options});
-            say(&Client::new(node)?.call(Method::POST, &["v1", "module", "preset"], Some(&preset)).await?);
+            say(&client.call(Method::POST, &["v1", "module", "preset"], Some(&preset)).await?);
         }
         PresetCommand::Enable { module, app, node } => {
             set_status(&Client::new(node)?, module, app, "enabled").await?;
@@ -60,12 +67,15 @@ pub(crate) async fn preset(command: &PresetCommand) -> Result<(), Report> {
     Ok(())
 }
 
-async fn find_preset(client: &Client, module: &str, app: &str) -> Result<Value, Report> {
+async fn lookup_preset(client: &Client, module: &str, app: &str) -> Result<Option<Value>, Report> {
     let wanted = mconn_model::AppId::parse(app).map_err(|error| Report::usage(error.to_string()))?;
     let presets = client.call(Method::GET, &["v1", "module", "preset", module], None).await?;
-    let found = presets.as_array().into_iter().flatten().find(|preset| preset["appId"] == wanted.as_str());
-    found.cloned().ok_or_else(|| {
-        Report::failed(format!("module {module} has no preset for {wanted}"))
+    Ok(presets.as_array().into_iter().flatten().find(|preset| preset["appId"] == wanted.as_str()).cloned())
+}
+
+async fn find_preset(client: &Client, module: &str, app: &str) -> Result<Value, Report> {
+    lookup_preset(client, module, app).await?.ok_or_else(|| {
+        Report::failed(format!("module {module} has no preset for {app}"))
             .hint(format!("\"mconn preset list {module}\" shows what there is"))
     })
 }
@@ -118,10 +128,15 @@ pub(crate) async fn module(command: &ModuleCommand) -> Result<(), Report> {
         ModuleCommand::List { node } => {
             let client = Client::new(node)?;
             let answer = client.call(Method::GET, &["v1", "module", "list"], None).await?;
-            let mut table = Table::new(&["module", "timeout", "folder"]);
+            // Whether a module is paused is told by the node's health, which may well not be good.
+            let health = client.look(&["v1", "health", "ready"]).await?;
+            let paused =
+                |name: &Value| health["queue"]["paused"].as_array().is_some_and(|all| all.contains(name));
+            let mut table = Table::new(&["module", "state", "timeout", "folder"]);
             for module in answer.as_object().into_iter().flat_map(|modules| modules.values()) {
                 let timeout = format!("{} ms", module["timeout"]);
-                table.row([text(&module["name"]), timeout, text(&module["folder"])]);
+                let state = if paused(&module["name"]) { "paused" } else { "running" };
+                table.row([text(&module["name"]), state.to_owned(), timeout, text(&module["folder"])]);
             }
             print(&client, &answer, &table);
         }
@@ -164,21 +179,46 @@ pub(crate) async fn module(command: &ModuleCommand) -> Result<(), Report> {
         ModuleCommand::Retry { module, seq, force, node } => {
             let client = Client::new(node)?;
             let force = if *force { "true" } else { "false" };
-            for seq in numbers(&client, module, seq).await? {
-                let path = ["v1", "module", "dead-letters", module, &seq, "retry"];
-                say(&client.call_with(Method::POST, &path, &[("force", force)]).await?);
-            }
+            let numbers = numbers(&client, module, seq).await?;
+            let calls = numbers.iter().map(|seq| (seq, Method::POST, Some("retry")));
+            each_dead_letter(&client, module, calls, &[("force", force)]).await?;
         }
         ModuleCommand::Drop { module, seq, node } => {
             let client = Client::new(node)?;
-            for seq in numbers(&client, module, seq).await? {
-                say(&client
-                    .call(Method::DELETE, &["v1", "module", "dead-letters", module, &seq], None)
-                    .await?);
-            }
+            let numbers = numbers(&client, module, seq).await?;
+            each_dead_letter(&client, module, numbers.iter().map(|seq| (seq, Method::DELETE, None)), &[])
+                .await?;
         }
     }
     Ok(())
+}
+
+/// Does it for each, whatever becomes of the others; fails at the end if any was refused.
+async fn each_dead_letter(
+    client: &Client,
+    module: &str,
+    calls: impl Iterator<Item = (&String, Method, Option<&'static str>)>,
+    query: &[(&str, &str)],
+) -> Result<(), Report> {
+    let (mut all, mut refused) = (0, Vec::new());
+    for (seq, method, verb) in calls {
+        let path: Vec<&str> = ["v1", "module", "dead-letters", module, seq].into_iter().chain(verb).collect();
+        all += 1;
+        match client.call_with(method, &path, query).await {
+            Ok(answer) => say(&answer),
+            Err(report) => refused.push((seq, report)),
+        }
+    }
+    match refused.len() {
+        0 => Ok(()),
+        1 if all == 1 => Err(refused.remove(0).1),
+        count => {
+            for (seq, report) in &refused {
+                eprintln!("{seq}: {}", report.line());
+            }
+            Err(Report::failed(format!("{count} of {all} dead letters were refused")))
+        }
+    }
 }
 
 async fn hold(client: &Client, module: &str, what: &str) -> Result<(), Report> {

@@ -69,12 +69,21 @@ impl Client {
         self.understand(&response)
     }
 
+    /// The JSON of an answer of any status.
+    pub(crate) async fn look(&self, path: &[&str]) -> Result<Value, Report> {
+        let response = self.send(Method::GET, path, &[], None).await?;
+        Ok(serde_json::from_slice(&response.body).unwrap_or_default())
+    }
+
     /// Opens a stream.
     pub(crate) async fn open(&self, path: &[&str], query: &[(&str, &str)]) -> Result<StreamResponse, Report> {
         let mut request = self.request(Method::GET, path, query, None)?;
         request.accept = "text/event-stream";
         let response = self.http.open(request).await.map_err(|error| self.unreachable(&error))?;
         if !response.status.is_success() {
+            // What the node has to say about it comes with the same request, read whole.
+            let response = self.send(Method::GET, path, query, None).await?;
+            self.understand(&response)?;
             return Err(Report::failed(format!("the node answered {}", response.status)));
         }
         Ok(response)

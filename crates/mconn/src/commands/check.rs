@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use mconn_marathon::client::EventFilter;
 use mconn_store_embedded::FILE_NAME;
 
 use crate::cli::CheckArgs;
@@ -27,7 +28,7 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<(), Report> {
     findings.push(store(&config));
     findings.extend(modules(&config));
     if !args.offline {
-        findings.push(marathon(&config).await?);
+        findings.extend(marathon(&config).await);
     }
     let mut bad = 0;
     for finding in findings {
@@ -103,25 +104,47 @@ fn modules(config: &Config) -> Vec<Finding> {
     findings
 }
 
-async fn marathon(config: &Config) -> Result<Finding, Report> {
-    let Some(client) = connect_marathon(config)? else {
-        return Ok(Finding::Warning("marathon: none is followed (MCONN_MARATHON_HOSTS is empty)".to_owned()));
-    };
-    Ok(match client.info().await {
-        Ok(info) => {
-            let leader = info.leader.as_deref().unwrap_or("nobody");
-            let version = info.version.as_deref().unwrap_or("unknown");
-            match client.listing().await {
-                Ok(listing) => Finding::Good(format!(
-                    "marathon: version {version}, led by {leader}, {} apps and {} pods",
-                    listing.apps.len(),
-                    listing.pods.len()
-                )),
-                Err(error) => {
-                    Finding::Bad(format!("marathon: version {version}, but it cannot be listed: {error}"))
-                }
-            }
+/// One finding per host, then one for what the Marathon as a whole says.
+async fn marathon(config: &Config) -> Vec<Finding> {
+    let client = match connect_marathon(config) {
+        Ok(Some(client)) => client,
+        Ok(None) => {
+            return vec![Finding::Warning(
+                "marathon: none is followed (MCONN_MARATHON_HOSTS is empty)".to_owned(),
+            )];
         }
-        Err(error) => Finding::Bad(format!("marathon: {error}")),
-    })
+        Err(report) => return vec![Finding::Bad(format!("marathon: {}", report.line()))],
+    };
+    let mut findings = Vec::new();
+    for host in &config.marathon.hosts {
+        let mut alone = config.clone();
+        alone.marathon.hosts = vec![host.clone()];
+        let pinged = match connect_marathon(&alone) {
+            Ok(Some(client)) => client.ping().await.map_err(|error| error.to_string()),
+            Ok(None) => Ok(()),
+            Err(report) => Err(report.line()),
+        };
+        findings.push(match pinged {
+            Ok(()) => Finding::Good(format!("marathon host {}: answers", host.authority())),
+            // The others may do; that none does is found out next.
+            Err(error) => Finding::Warning(format!("marathon host {}: {error}", host.authority())),
+        });
+    }
+    findings.push(match (client.info().await, client.listing().await) {
+        (Ok(info), Ok(listing)) => Finding::Good(format!(
+            "marathon: version {}, led by {}, {} apps and {} pods",
+            info.version.as_deref().unwrap_or("unknown"),
+            info.leader.as_deref().unwrap_or("nobody"),
+            listing.apps.len(),
+            listing.pods.len()
+        )),
+        (Err(error), _) | (Ok(_), Err(error)) => Finding::Bad(format!("marathon: {error}")),
+    });
+    findings.push(match client.events(&EventFilter::default()).await {
+        Ok(_) => Finding::Good("marathon: the event stream can be attached".to_owned()),
+        Err(error) => {
+            Finding::Warning(format!("marathon: no event stream, changes are found by polling: {error}"))
+        }
+    });
+    findings
 }

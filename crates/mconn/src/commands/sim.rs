@@ -22,7 +22,7 @@ pub(crate) async fn run(args: &SimArgs) -> Result<(), Report> {
         seed: args.seed,
         speed: args.speed,
         profile,
-        agents: args.agents,
+        agents: args.agents.get(),
         task_sockets: args.task_sockets,
         credentials: args.credentials.clone().filter(|text| !text.is_empty()),
         callbacks: !args.no_callbacks,
@@ -50,7 +50,9 @@ pub(crate) fn sim_report(error: &SimError) -> Report {
     let report = Report::could_not_run("the simulated Marathon does not start").because(error);
     match error {
         SimError::Listen { .. } => report.hint("port 0 takes a free one"),
-        SimError::InitialApps { .. } => report,
+        SimError::InitialApps { .. } => {
+            report.hint("see --apps: definitions are refused as Marathon would refuse them")
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! `mconn store ...`: the data directory of a node that is not running.
 
+use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::Path;
 
-use mconn_store::{Document, StoreError, StoreErrorKind};
+use std::sync::Arc;
+
+use mconn_store::{Document, JournalEntry, StoreError};
 
 use crate::cli::StoreCommand;
 use crate::report::Report;
@@ -13,17 +16,14 @@ pub(crate) fn run(command: &StoreCommand) -> Result<(), Report> {
         StoreCommand::Check(dir) => check(&dir.data_dir),
         StoreCommand::Export { dir, output } => export(&dir.data_dir, output.as_deref()),
         StoreCommand::Import { dir, file, replace } => import(&dir.data_dir, file, *replace),
+        StoreCommand::DropModule { module, dir } => drop_module(&dir.data_dir, module),
         StoreCommand::Repair { dir, allow_empty } => repair(&dir.data_dir, *allow_empty),
     }
 }
 
-/// The store's own words, with the hint that fits its kind.
+/// The store's own words, which say what to do.
 pub(crate) fn store_report(error: &StoreError) -> Report {
-    let report = Report::could_not_run(error.message.clone());
-    match error.kind {
-        StoreErrorKind::Locked => report.hint("end the node that uses it, or name another directory"),
-        _ => report,
-    }
+    Report::could_not_run(error.message.clone())
 }
 
 fn check(dir: &Path) -> Result<(), Report> {
@@ -31,7 +31,7 @@ fn check(dir: &Path) -> Result<(), Report> {
     let version = report.schema_version.map_or_else(|| "unknown".to_owned(), |version| version.to_string());
     println!("file      {} ({} bytes, schema version {version})", report.file.display(), report.bytes);
     println!("contents  {}", report.counts);
-    if !report.closed_well {
+    if !report.closed_well && report.is_sound() {
         println!("note      it was not closed; the next start recovers it");
     }
     for problem in &report.problems {
@@ -83,11 +83,51 @@ fn import(dir: &Path, file: &Path, replace: bool) -> Result<(), Report> {
     Ok(())
 }
 
+fn drop_module(dir: &Path, module: &str) -> Result<(), Report> {
+    let mut contents = mconn_store_embedded::export(dir).map_err(|error| store_report(&error))?;
+    if !contents.skipped.is_empty() {
+        return Err(Report::failed(format!("{} holds records that cannot be read", dir.display()))
+            .hint("they would be lost: see \"mconn store check\" and \"mconn store repair\""));
+    }
+    let before = contents.clone();
+    contents.presets.retain(|preset| preset.module.as_str() != module);
+    contents.items.retain(|(name, _)| name.as_str() != module);
+    contents.dead_letters.retain(|letter| letter.module.as_str() != module);
+    contents.through.retain(|(_, name)| name.as_str() != module);
+    for entry in &mut contents.journal {
+        let owed = entry.owed.iter().filter(|name| name.as_str() != module).cloned().collect();
+        *entry = Arc::new(JournalEntry { owed, ..(**entry).clone() });
+    }
+    let through: HashSet<_> = contents.through.iter().cloned().collect();
+    contents
+        .journal
+        .retain(|entry| entry.owed.iter().any(|name| !through.contains(&(entry.seq, name.clone()))));
+    let kept: HashSet<_> = contents.journal.iter().map(|entry| entry.seq).collect();
+    contents.through.retain(|(seq, _)| kept.contains(seq));
+    if contents == before {
+        println!("there is nothing of module {module}");
+        return Ok(());
+    }
+    mconn_store_embedded::import(dir, &contents, true).map_err(|error| store_report(&error))?;
+    println!(
+        "dropped of module {module}: {} presets, {} inventory items, {} dead letters, {} events",
+        before.presets.len() - contents.presets.len(),
+        before.items.len() - contents.items.len(),
+        before.dead_letters.len() - contents.dead_letters.len(),
+        before.journal.len() - contents.journal.len()
+    );
+    Ok(())
+}
+
 fn repair(dir: &Path, allow_empty: bool) -> Result<(), Report> {
     let report = mconn_store_embedded::salvage(dir, allow_empty).map_err(|error| store_report(&error))?;
-    match &report.kept_as {
-        Some(file) => println!("the damaged file is kept as {}", file.display()),
-        None => println!("there was no file to put aside"),
+    let Some(kept) = &report.kept_as else {
+        println!("the store is sound: nothing was changed ({})", report.recovered);
+        return Ok(());
+    };
+    println!("the damaged file is kept as {}", kept.display());
+    if !report.verified {
+        println!("note      checksums could not be verified: what was recovered may hold wrong bytes");
     }
     println!("recovered {}", report.recovered);
     if report.lost > 0 {

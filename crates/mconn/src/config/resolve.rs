@@ -277,11 +277,6 @@ impl Resolver {
     fn modules(&mut self, raw: &Raw) -> Modules {
         self.loose(Name::ModulePrepare);
         let start = read::list(self.text(Name::ModuleStart));
-        for folder in start.iter().filter(|folder| folder.trim() != folder.as_str()) {
-            let text =
-                format!("MCONN_MODULE_START has {folder:?} with its blanks, which are part of the name");
-            self.warnings.push(text);
-        }
         let delay = self.millis(Name::HelloWorldDelay, 0);
         let one = ModuleConcurrency { all: std::num::NonZeroUsize::MIN, by_module: BTreeMap::new() };
         Modules {

@@ -198,6 +198,11 @@ pub(crate) struct ModuleConcurrency {
 }
 
 impl ModuleConcurrency {
+    /// Modules that it names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ModuleName> {
+        self.by_module.keys()
+    }
+
     /// For this module.
     pub(crate) fn of(&self, module: &ModuleName) -> NonZeroUsize {
         self.by_module.get(module).copied().unwrap_or(self.all)

@@ -162,7 +162,6 @@ fn values_become_strict_types() {
     ]);
     assert!(c.node.development && c.log.muted && c.log.level == crate::logging::Level::Debug);
     assert_eq!(c.modules.start, ["Test", " HelloWorld"]);
-    assert!(c.warnings.iter().any(|w| w.contains("\" HelloWorld\" with its blanks")), "{:?}", c.warnings);
     assert_eq!(format!("{:?}", c.marathon.hosts), "[***:***@a:443, b:1]");
     assert!(!c.marathon.intake.takes_stream() && c.marathon.intake.takes_callbacks());
     assert_eq!(c.modules.hello_world_delay, Some(Duration::from_millis(7)));

@@ -37,6 +37,9 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Report> {
     let config = node_config(args, &sim, &dir)?;
     let _logging = start_logging(&config)?;
     let node = Node::start(&config, cancel.clone()).await?;
+    let (addr, queue, catalog) = (node.addr, node.queue.clone(), node.catalog.clone());
+    // Watched from now on: a part that fails ends the story, too.
+    let ended = tokio::spawn(node.join(config.node.shutdown_timeout));
 
     let teller = Teller::new(began);
     teller.heading("mconn demo");
@@ -46,8 +49,8 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Report> {
         args.seed,
         args.speed
     ));
-    teller.line(&format!("node                http://{}/v1/queue   (data in {})", node.addr, dir.display()));
-    let mut story = Story::new(&sim, &node, teller.clone())?;
+    teller.line(&format!("node                http://{}/v1/queue   (data in {})", addr, dir.display()));
+    let mut story = Story::new(&sim, addr, queue, catalog, teller.clone())?;
     let told = match args.run_for {
         Some(limit) => {
             tokio::time::timeout(limit.saturating_sub(began.elapsed()), tell(&mut story, &cancel)).await
@@ -62,11 +65,11 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Report> {
         }
     };
     if outcome.is_ok() && !cancel.is_cancelled() {
-        stay(args, &sim, &node, &teller, began, &cancel).await;
+        stay(args, &sim, addr, &teller, began, &cancel).await;
     }
     let summary = story.summary().await;
     cancel.cancel();
-    let ended = node.join(config.node.shutdown_timeout).await;
+    let ended = ended.await.unwrap_or_else(|error| Err(Report::failed("the node failed").because(&error)));
     sim.shutdown().await;
     signals.abort();
     teller.heading("summary");
@@ -85,13 +88,13 @@ async fn tell(story: &mut Story, cancel: &CancellationToken) -> Result<(), Repor
 async fn stay(
     args: &DemoArgs,
     sim: &Sim,
-    node: &Node,
+    addr: SocketAddr,
     teller: &Teller,
     began: Instant,
     cancel: &CancellationToken,
 ) {
     teller.heading("it stays up: try it");
-    let url = format!("http://{}", node.addr);
+    let url = format!("http://{addr}");
     for (what, command) in [
         ("what the module has done", format!("curl {url}/v1/module/inventory/HelloWorld")),
         ("every task, port and verdict", format!("curl {url}/v1/catalog")),

@@ -1,6 +1,7 @@
 //! The story: start four tasks, scale up, kill one, roll a new version, delete.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,6 @@ use url::Url;
 use super::STEP;
 use super::apps::{self, WEB};
 use super::tell::Teller;
-use crate::node::Node;
 use crate::report::Report;
 
 const MODULE: &str = "HelloWorld";
@@ -42,19 +42,24 @@ impl Drop for Story {
 }
 
 impl Story {
-    pub(super) fn new(sim: &Sim, node: &Node, teller: Teller) -> Result<Self, Report> {
+    pub(super) fn new(
+        sim: &Sim,
+        node: SocketAddr,
+        queue: QueueHandle,
+        catalog: Option<CatalogHandle>,
+        teller: Teller,
+    ) -> Result<Self, Report> {
         let http = HttpClient::new(&HttpSettings::default())
             .map_err(|error| Report::could_not_run("cannot set up HTTP").because(&error))?;
         let url =
             |text: String| Url::parse(&text).map_err(|error| Report::could_not_run(text).because(&error));
-        let catalog =
-            node.catalog.clone().ok_or_else(|| Report::could_not_run("the node follows no Marathon"))?;
-        let voice = tokio::spawn(speak(node.queue.subscribe(), teller.clone()));
+        let catalog = catalog.ok_or_else(|| Report::could_not_run("the node follows no Marathon"))?;
+        let voice = tokio::spawn(speak(queue.subscribe(), teller.clone()));
         Ok(Self {
             http,
             marathon: url(sim.url())?,
-            node: url(format!("http://{}", node.addr))?,
-            queue: node.queue.clone(),
+            node: url(format!("http://{node}"))?,
+            queue,
             catalog,
             teller,
             voice,

@@ -128,7 +128,8 @@ impl Node {
             request_timeout: config.http.request_timeout,
             body_limit: config.http.body_limit,
             max_connections: config.http.max_connections,
-            shutdown_timeout: config.node.shutdown_timeout,
+            // Half of the time is for the queue and the store.
+            shutdown_timeout: config.node.shutdown_timeout / 3,
             ..Limits::default()
         };
         let token = self.supervisor.token(Step::Intake);
@@ -221,7 +222,7 @@ fn bind(config: &Config) -> Result<TcpSocket, Report> {
     bound.map_err(|error| {
         Report::could_not_run(format!("cannot listen on {addr}"))
             .because(&error)
-            .hint("another program may use that port: choose one with MCONN_PORT, or 0 for a free one")
+            .hint("MCONN_BIND has to be an address of this machine, and MCONN_PORT a port that no other program uses")
     })
 }
 
@@ -233,6 +234,10 @@ fn find_modules(config: &Config) -> Vec<ModuleSetup> {
     let (found, errors) = mconn_modules::find(&config.modules.start, &config.modules.path, delays);
     for failure in errors {
         error!(context = "Module", "{failure}");
+    }
+    let loaded: Vec<_> = found.iter().map(|found| found.module.name().clone()).collect();
+    for name in config.modules.concurrency.names().filter(|name| !loaded.contains(name)) {
+        warn!(context = "Module", "MCONN_MODULE_CONCURRENCY names \"{name}\", which is not loaded");
     }
     let setup = |found: mconn_modules::Found| {
         let name = found.module.name();

@@ -1,7 +1,8 @@
 //! Ends are never unseen: every part's task is joined here, a part that fails ends the node, and the end goes in steps.
 //!
 //! First nothing more is taken in: the port closes, requests in flight are answered, following stops. Then the queue
-//! writes its last batch. Then the store is closed. All steps share one deadline; what still runs then is cut off.
+//! writes its last batch. Then the store is closed. The first step has half of the time, so that the others never have
+//! none; whatever still runs when its time is over is named and cut off.
 
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ type Done = (&'static str, Result<(), String>);
 struct Parts {
     tasks: JoinSet<Done>,
     token: CancellationToken,
+    /// Those that have not ended.
+    names: Vec<&'static str>,
 }
 
 /// The tasks of a node.
@@ -58,7 +61,9 @@ impl Supervisor {
         name: &'static str,
         part: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
-        self.steps[step as usize].tasks.spawn(async move { (name, part.await) });
+        let parts = &mut self.steps[step as usize];
+        parts.names.push(name);
+        parts.tasks.spawn(async move { (name, part.await) });
     }
 
     /// Runs until the node is to end, then ends it within `limit`.
@@ -77,11 +82,14 @@ impl Supervisor {
         if let Some(failure) = &failure {
             error!(context = "App", "{failure}");
         }
-        info!(context = "App", "Ending: nothing more is taken in, what is under way ends");
-        let deadline = Instant::now() + limit;
-        for Parts { tasks, token } in &mut self.steps {
-            token.cancel();
-            while let Some(done) = next(tasks, deadline, limit).await {
+        info!(
+            context = "App",
+            "Ending: requests are answered, runs of modules are cut off and will run again"
+        );
+        let began = Instant::now();
+        for (parts, limit) in self.steps.iter_mut().zip([limit / 2, limit, limit]) {
+            parts.token.cancel();
+            while let Some(done) = next(parts, began + limit).await {
                 if let Ok(complaint) = complaint(done) {
                     error!(context = "App", "{complaint}");
                     failure.get_or_insert(complaint);
@@ -106,19 +114,26 @@ fn complaint(done: Result<Done, JoinError>) -> Result<String, &'static str> {
 }
 
 /// The next part that ends, before the deadline or cut off at it.
-async fn next(
-    tasks: &mut JoinSet<Done>,
-    deadline: Instant,
-    limit: Duration,
-) -> Option<Result<Done, JoinError>> {
-    match tokio::time::timeout_at(deadline, tasks.join_next()).await {
+async fn next(parts: &mut Parts, deadline: Instant) -> Option<Result<Done, JoinError>> {
+    let done = match tokio::time::timeout_at(deadline, parts.tasks.join_next()).await {
         Ok(done) => done,
         Err(_) => {
-            error!(context = "App", "{} part(s) did not end within {limit:?} and are cut off", tasks.len());
-            tasks.abort_all();
-            tasks.join_next().await
+            if !parts.names.is_empty() {
+                let names = parts.names.join(", ");
+                error!(
+                    context = "App",
+                    "Did not end in time and is cut off: {names} (MCONN_SHUTDOWN_TIMEOUT)"
+                );
+                parts.names.clear();
+            }
+            parts.tasks.abort_all();
+            parts.tasks.join_next().await
         }
+    };
+    if let Some(Ok((name, _))) = &done {
+        parts.names.retain(|other| other != name);
     }
+    done
 }
 
 #[cfg(test)]

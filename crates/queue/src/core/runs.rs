@@ -261,7 +261,7 @@ impl Core {
                 self.outbox.result(Write::Through { seq, module: self.slots[slot].name() });
             }
             Progress::Done { event, display_id, owed_elsewhere: false } => {
-                self.forget(seq, &event, display_id)
+                self.forget(seq, &event, display_id);
             }
             Progress::Unknown => {}
         }

@@ -296,7 +296,7 @@ impl Shell {
                 tell(reply, done.map_err(CommandError::Refused));
             }
             Command::Sync { slots, trigger, reply } => {
-                self.syncs.request(&mut self.core, slots, trigger, reply)
+                self.syncs.request(&mut self.core, slots, trigger, reply);
             }
             Command::View(look) => look(&self.core, now),
         }
