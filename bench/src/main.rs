@@ -39,6 +39,10 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + S
 /// One thread: half of two cores is the load's, the other half and all that is idle is the measured process's.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--help" || word == "-h") {
+        println!("{}", args::USAGE);
+        return ExitCode::SUCCESS;
+    }
     let args = match args::read(std::env::args().skip(1)) {
         Ok(args) => args,
         Err(words) => {

@@ -17,6 +17,8 @@ pub(crate) async fn run(args: &Args) -> Result<bool> {
         return Err("a build without optimisation measures itself: use --release".into());
     }
     let place = Place::find(args)?;
+    // Before anything else, as the checkout may move on meanwhile.
+    let machine = args.write.as_ref().map(|_| Machine::look(&place.disk)).transpose()?;
     let mut rows: Vec<Row> = Vec::new();
     for suite in &args.suites {
         // Losses are counted, not timed: all rounds of one run are the repetition.
@@ -38,9 +40,8 @@ pub(crate) async fn run(args: &Args) -> Result<bool> {
             return Err(format!("{id} was measured and is in no list").into());
         }
     }
-    if let Some(file) = &args.write {
-        let machine = Machine::look(&place.disk)?;
-        std::fs::write(file, report::table(&machine, &rows))?;
+    if let (Some(file), Some(machine)) = (&args.write, &machine) {
+        std::fs::write(file, report::table(machine, &rows))?;
     }
     Ok(rows.iter().all(|row| row.is_met() != Some(false)))
 }
