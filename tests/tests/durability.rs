@@ -123,7 +123,7 @@ async fn one_directory_serves_one_node() {
     let mut second = Mconn::start(&["serve"], &Node::env(&dir, &[]), dir.path());
     assert_eq!(second.exit_code(), 2);
     let output = second.output();
-    assert!(output.contains("hint:") && output.contains("mconn"), "{output}");
+    assert!(output.contains("in use by another process") && output.contains("--data-dir"), "{output}");
 }
 
 #[tokio::test]
