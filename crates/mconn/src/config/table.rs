@@ -12,7 +12,7 @@ macro_rules! settings {
     ($($name:ident $key:literal $env:literal $flag:literal, $kind:expr, $default:expr, $secret:expr, $text:literal;)*) => {
         /// Names of the settings, in the order of [`SETTINGS`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub(crate) enum Name { $(#[doc = $text] $name,)* }
+        pub(crate) enum Name { $(#[doc = concat!("`", $key, "`")] $name,)* }
 
         /// All settings.
         pub(crate) const SETTINGS: &[Setting] = &[$(Setting {
