@@ -100,6 +100,47 @@ async fn a_lost_stream_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_task_that_died_in_a_gap_of_the_stream_leaves_the_inventory() {
+    let sim = Sim::start(&[]);
+    let dir = TempDir::new().unwrap();
+    let node = start(&dir, &sim, &[]);
+    node.api.preset("Test", "/web").await;
+    sim.api.post("/v2/apps", &app("/web", 3)).await;
+    until_equal(&sim, &node, 3).await;
+
+    sim.api.post("/sim/fault", &json!({"refuse_streams": true})).await;
+    sim.api.post("/sim/streams/close", &json!({})).await;
+    sim.api.send("PUT", "/v2/apps/web", Some(&json!({"instances": 1}))).await;
+    until("only one is left", async || truth(&sim.api).await.len() == 1).await;
+    sim.api.send("DELETE", "/sim/fault", None).await;
+    until_equal(&sim, &node, 1).await;
+}
+
+#[tokio::test]
+async fn without_a_stream_scaling_arrives_by_polling() {
+    let sim = Sim::start(&[]);
+    sim.api.post("/sim/fault", &json!({"refuse_streams": true})).await;
+    let dir = TempDir::new().unwrap();
+    let node = start(&dir, &sim, &[]);
+    node.api.preset("Test", "/web").await;
+    sim.api.post("/v2/apps", &app("/web", 3)).await;
+    until_equal(&sim, &node, 3).await;
+    sim.api.send("PUT", "/v2/apps/web", Some(&json!({"instances": 1}))).await;
+    until_equal(&sim, &node, 1).await;
+}
+
+#[tokio::test]
+async fn a_registered_scheduler_syncs_all_modules() {
+    let sim = Sim::start(&[]);
+    let dir = TempDir::new().unwrap();
+    let node = start(&dir, &sim, &[]);
+    until("it follows", async || node.api.get("/v1/health/freshness").await.status == 200).await;
+    let event = json!({"eventType": "scheduler_registered_event", "frameworkId": "f", "master": "m:5050"});
+    sim.api.post("/sim/events", &event).await;
+    node.process.wait_for("Marathon has changed his leader! Sync all modules");
+}
+
+#[tokio::test]
 async fn a_silent_stream_is_noticed() {
     let sim = Sim::start(&[]);
     let dir = TempDir::new().unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mconn_model::{AppEntry, AppId, Freshness, Observation, Snapshot, SourceId};
 
-use crate::effects::{Effects, Fetch, Notice};
+use crate::effects::{Effects, Fetch, Notice, Why};
 use crate::refetch::Want;
 use crate::settings::Settings;
 use crate::source::{Source, Step};
@@ -155,6 +155,7 @@ impl Source {
         match observation {
             Observation::Attached => {
                 // Differences count only from the listing that follows.
+                self.gap |= self.attached;
                 self.attached = true;
                 self.trusted = false;
                 self.refetch.attached(step.now, step.settings);
@@ -175,6 +176,7 @@ impl Source {
             Observation::Lost { reason } => {
                 self.attached = false;
                 self.trusted = false;
+                self.gap = true;
                 self.suspects.drop_all();
                 self.refetch.pause();
                 if self.state.freshness == Freshness::Fresh {
@@ -207,6 +209,7 @@ impl Source {
             self.state.differences += count;
             self.changed = true;
             effects.differences += count;
+            effects.resyncs.entry(self.id.clone()).or_insert(Why::EventsMissed);
             effects.notices.push(Notice::EventsMissed { source: self.id.clone(), app, count });
         }
         let source = || self.id.clone();

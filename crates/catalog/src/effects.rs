@@ -1,5 +1,6 @@
 //! What the fold asks of the world. Closed enums, so that the shell handles every case.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +126,30 @@ impl fmt::Display for Notice {
     }
 }
 
+/// Why what modules know of a source must be compared with what runs: something happened that no event told them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A scheduler registered with Mesos: a leader began its work.
+    SchedulerRegistered,
+    /// A stream is attached again, and what happened in between is listed.
+    StreamGap,
+    /// There is no stream, and a listing shows other tasks than the one before.
+    NoStream,
+    /// A comparison found differences that no event announced, or events had to be dropped.
+    EventsMissed,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SchedulerRegistered => "Marathon has registered with Mesos",
+            Self::StreamGap => "Marathon's event stream had a gap",
+            Self::NoStream => "Tasks have changed without an event stream",
+            Self::EventsMissed => "Events were missed",
+        })
+    }
+}
+
 /// Everything that one step of the fold asks for.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Effects {
@@ -136,6 +161,8 @@ pub struct Effects {
     pub task_events: Vec<TaskEvent>,
     /// For the log.
     pub notices: Vec<Notice>,
+    /// Sources with which all modules must be synced.
+    pub resyncs: BTreeMap<SourceId, Why>,
     /// Differences that were counted in this step.
     pub differences: u64,
 }

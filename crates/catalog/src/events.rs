@@ -9,6 +9,7 @@ use mconn_model::{
     StatusUpdate, TaskId, TaskStatus,
 };
 
+use crate::effects::Why;
 use crate::memory::Grave;
 use crate::source::{AWAITED_MAX, Definition, STIRRED_MAX, Source, Step};
 
@@ -53,7 +54,10 @@ impl Source {
                 }
                 self.mark_living(&app, step);
             }
-            ClusterEvent::SchedulerRegistered | ClusterEvent::SchedulerDisconnected => {
+            event @ (ClusterEvent::SchedulerRegistered | ClusterEvent::SchedulerDisconnected) => {
+                if event == ClusterEvent::SchedulerRegistered {
+                    step.effects.resyncs.insert(self.id.clone(), Why::SchedulerRegistered);
+                }
                 self.trusted = false;
                 let (first, last) = step.settings.reconcile;
                 let delay = first + last.saturating_sub(first).mul_f64(step.rng.f64());

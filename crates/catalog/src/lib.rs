@@ -42,6 +42,6 @@ pub mod verdict;
 
 pub use catalog::Catalog;
 pub use diff::diff;
-pub use effects::{Effects, Fetch, Notice};
+pub use effects::{Effects, Fetch, Notice, Why};
 pub use settings::Settings;
 pub use shell::{CatalogHandle, CatalogTask, Ended, NotComplete, Signal, Wiring};

@@ -9,7 +9,7 @@ use mconn_model::{
     Warning,
 };
 
-use crate::effects::Notice;
+use crate::effects::{Notice, Why};
 use crate::endpoints::PodPlace;
 use crate::memory::Grave;
 use crate::source::{Definition, Source, Step, is_app_task};
@@ -38,6 +38,7 @@ impl Source {
 
         // What is dirty is expected to differ, and is clean in a moment.
         let expected = self.refetch.dirty_apps();
+        self.tasks_changed = false;
         self.refetch.answered_listing(requested, step.now + step.settings.coalesce);
         for answer in answers {
             self.fold_answer(answer, requested, Some(&expected), step);
@@ -57,9 +58,25 @@ impl Source {
         self.listed = self.listed.max(requested);
         self.stirred.retain(|(_, event)| *event > requested);
         self.awaited.retain(|id| !seen.contains(id));
+        self.resync_after_listing(held, step);
         let apps = &self.apps;
         self.refetch.classify(|id| apps.get(id).is_none_or(|work| work.entry.app.is_none()));
         self.compared(step);
+    }
+
+    /// Says that modules must be synced if the listing tells what no event told them. One that is not believed yet tells
+    /// nothing: a sync would ask the same Marathon.
+    fn resync_after_listing(&mut self, held: bool, step: &mut Step<'_>) {
+        if held {
+            return;
+        }
+        if !self.attached {
+            if self.tasks_changed {
+                step.effects.resyncs.insert(self.id.clone(), Why::NoStream);
+            }
+        } else if std::mem::take(&mut self.gap) {
+            step.effects.resyncs.insert(self.id.clone(), Why::StreamGap);
+        }
     }
 
     /// Folds the answer about one app.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::effects::{Effects, Fetch, Notice};
+use crate::effects::{Effects, Fetch, Notice, Why};
 use crate::repeats::Repeats;
 use crate::settings::Settings;
 
@@ -32,10 +32,12 @@ pub enum Signal {
         /// The leader as it calls itself.
         leader: Arc<str>,
     },
-    /// Events were missed, or had to be dropped: a sync finds what they would have told. Several become one.
-    EventsMissed {
+    /// Something happened that no event told: a sync finds it. Several become one, with the newest reason.
+    Resync {
         /// The source.
         source: SourceId,
+        /// What happened.
+        why: Why,
     },
 }
 
@@ -131,8 +133,8 @@ pub struct CatalogTask {
     released: usize,
     /// The newest leader per source that sync has not been told of.
     leaders: BTreeMap<SourceId, Arc<str>>,
-    /// Sources whose missed events sync has not been told of.
-    missed: BTreeSet<SourceId>,
+    /// Sources that sync has not been told of.
+    resyncs: BTreeMap<SourceId, Why>,
     /// When the queue took events last, or there were none.
     taken_at: Duration,
     /// The queue takes nothing: sources whose task events are dropped meanwhile, and how many.
@@ -158,7 +160,7 @@ impl CatalogTask {
             edge: VecDeque::new(),
             released: 0,
             leaders: BTreeMap::new(),
-            missed: BTreeSet::new(),
+            resyncs: BTreeMap::new(),
             taken_at: Duration::ZERO,
             shed: None,
             repeats: Repeats::default(),
@@ -203,8 +205,8 @@ impl CatalogTask {
                     Some(permit) => {
                         if let Some((source, leader)) = self.leaders.pop_first() {
                             permit.send(Signal::LeaderChanged { source, leader });
-                        } else if let Some(source) = self.missed.pop_first() {
-                            permit.send(Signal::EventsMissed { source });
+                        } else if let Some((source, why)) = self.resyncs.pop_first() {
+                            permit.send(Signal::Resync { source, why });
                         }
                         Woken::Done
                     }
@@ -226,7 +228,7 @@ impl CatalogTask {
                 Woken::SyncGone => {
                     wiring.signals = None;
                     self.leaders.clear();
-                    self.missed.clear();
+                    self.resyncs.clear();
                 }
                 Woken::Cancelled => {
                     self.publish_if_due(start.elapsed(), true);
@@ -261,7 +263,7 @@ impl CatalogTask {
     }
 
     fn has_signal(&self) -> bool {
-        !self.leaders.is_empty() || !self.missed.is_empty()
+        !self.leaders.is_empty() || !self.resyncs.is_empty()
     }
 
     /// Drops waiting task events when the queue has taken none for too long, and ends that when it takes some again.
@@ -291,12 +293,17 @@ impl CatalogTask {
                 dropped,
                 "the queue takes events again; a sync makes up for those that were dropped"
             );
-            self.missed.extend(if wiring.signals.is_some() { sources } else { BTreeSet::new() });
+            if wiring.signals.is_some() {
+                self.resyncs.extend(sources.into_iter().map(|source| (source, Why::EventsMissed)));
+            }
         }
     }
 
     fn carry_out(&mut self, effects: Effects, wiring: &mut Wiring, now: Duration) {
-        let Effects { fetches, publish_by: _, task_events, notices, differences: _ } = effects;
+        let Effects { fetches, publish_by: _, task_events, notices, resyncs, differences: _ } = effects;
+        if wiring.signals.is_some() {
+            self.resyncs.extend(resyncs);
+        }
         for fetch in fetches {
             // Without a follower the request stays asked for, and is made again when its time is over.
             let Some(sender) = wiring.fetches.get(fetch.source()) else { continue };
@@ -319,14 +326,8 @@ impl CatalogTask {
             if wiring.signals.is_none() {
                 continue;
             }
-            match notice {
-                Notice::LeaderChanged { source, leader } => {
-                    self.leaders.insert(source, leader);
-                }
-                Notice::EventsMissed { source, .. } => {
-                    self.missed.insert(source);
-                }
-                _ => {}
+            if let Notice::LeaderChanged { source, leader } = notice {
+                self.leaders.insert(source, leader);
             }
         }
     }

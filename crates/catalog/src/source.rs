@@ -57,6 +57,10 @@ pub(crate) struct Source {
     pub(crate) listed: u64,
     /// The stream is attached.
     pub(crate) attached: bool,
+    /// There was no stream for a while, and no listing since it is back: events of that time were told to nobody.
+    pub(crate) gap: bool,
+    /// Tasks were added or removed, or changed their state, host or ports, since an answer was asked about it last.
+    pub(crate) tasks_changed: bool,
     /// A listing was folded since the stream is attached: what differs from now on was missed.
     pub(crate) trusted: bool,
     /// A listing shrank too much to be believed at once; a second one decides from then on.
@@ -104,6 +108,8 @@ impl Source {
             listed: 0,
             attached: false,
             trusted: false,
+            gap: false,
+            tasks_changed: false,
             shrink_held: None,
             digest: 0,
             changed: true,
@@ -197,10 +203,16 @@ impl Source {
             Ok(at) => {
                 let slot = &mut Arc::make_mut(&mut work.entry).tasks[at];
                 let removed = digest::of_task(&source, id, slot);
+                let (old, task) = (&slot.task, &new.task);
+                let moved = old.status != task.status || old.host != task.host || old.ports != task.ports;
                 *slot = Arc::new(new);
+                self.tasks_changed |= moved;
                 self.digest = self.digest.wrapping_sub(removed);
             }
-            Err(at) => Arc::make_mut(&mut work.entry).tasks.insert(at, Arc::new(new)),
+            Err(at) => {
+                Arc::make_mut(&mut work.entry).tasks.insert(at, Arc::new(new));
+                self.tasks_changed = true;
+            }
         }
         self.digest = self.digest.wrapping_add(added);
         self.changed = true;
@@ -222,6 +234,7 @@ impl Source {
         let removed = Arc::make_mut(&mut work.entry).tasks.remove(at);
         self.digest = self.digest.wrapping_sub(digest::of_task(&self.id, app, &removed));
         self.changed = true;
+        self.tasks_changed = true;
         let bare = work.entry.tasks.is_empty() && work.entry.app.is_none() && work.entry.pod.is_none();
         if bare {
             self.remove_app(app);
@@ -237,6 +250,7 @@ impl Source {
             self.memory.remove(&task.task.id);
         }
         self.changed = true;
+        self.tasks_changed |= !work.entry.tasks.is_empty();
         Some(work.entry)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_catalog::{CatalogHandle, CatalogTask, Ended, Fetch, Settings, Signal, Wiring};
+use mconn_catalog::{CatalogHandle, CatalogTask, Ended, Fetch, Settings, Signal, Why, Wiring};
 use mconn_model::*;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -123,7 +123,7 @@ async fn a_queue_that_takes_nothing_for_long_costs_events_and_not_snapshots() {
     let first = running.events.recv().await.unwrap();
     assert!(!first.is_empty());
     let signal = tokio::time::timeout(SECOND * 10, running.signals.recv()).await.unwrap().unwrap();
-    assert_eq!(signal, Signal::EventsMissed { source: source("m") });
+    assert_eq!(signal, Signal::Resync { source: source("m"), why: Why::EventsMissed });
     running.see(vec![event(10_000)]).await;
     let mut last = None;
     while last.as_deref() != Some("web.10000") {

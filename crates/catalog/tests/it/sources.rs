@@ -1,6 +1,6 @@
 //! Several sources side by side, and one that goes away.
 
-use mconn_catalog::{Catalog, Notice, Settings, diff};
+use mconn_catalog::{Catalog, Notice, Settings, Why, diff};
 use mconn_model::*;
 
 use crate::support::*;
@@ -103,4 +103,64 @@ fn changes_between_snapshots() {
         ["-a.1", "-/a", "~/b", "-b.1", "~b.2 draining", "+b.3 routable", "+/c", "+c.1 routable"]
     );
     assert_eq!(diff(&after, &before).len(), 8);
+}
+
+/// Why a sync is wanted after the last step.
+fn why(bench: &Bench) -> Option<Why> {
+    bench.effects.resyncs.get(&source("m")).copied()
+}
+
+fn web(tasks: &[&str]) -> Vec<AppListing> {
+    vec![listed(app("/web"), tasks.iter().map(|id| task("/web", id)).collect())]
+}
+
+#[test]
+fn the_listing_after_a_gap_asks_for_a_sync_once() {
+    let mut bench = Bench::reading(web(&["web.1"]));
+    assert_eq!(why(&bench), None, "whoever syncs does so at its start by itself");
+    bench.see(Observation::Lost { reason: "end".into() });
+    bench.see(Observation::Attached);
+    assert_eq!(why(&bench), None, "not before it is listed");
+    bench.list(web(&["web.1"]), Vec::new());
+    assert_eq!(why(&bench), Some(Why::StreamGap), "whatever it shows: a task may have come and gone");
+    bench.list(web(&["web.2"]), Vec::new());
+    assert_eq!(why(&bench), None);
+}
+
+#[test]
+fn a_listing_that_is_not_believed_yet_asks_for_no_sync() {
+    let many =
+        |count: usize| (0..count).map(|n| listed(app(&format!("/a{n}")), Vec::new())).collect::<Vec<_>>();
+    let mut bench = Bench::reading(many(30));
+    bench.see(Observation::Lost { reason: "end".into() });
+    bench.see(Observation::Attached);
+    bench.list(many(1), Vec::new());
+    assert_eq!(why(&bench), None);
+    bench.pass_ms(6000).list(many(1), Vec::new());
+    assert_eq!(why(&bench), Some(Why::StreamGap));
+}
+
+#[test]
+fn without_a_stream_changed_tasks_ask_for_a_sync() {
+    let mut bench = Bench::reading(web(&["web.1"]));
+    bench.see(Observation::Lost { reason: "no stream".into() });
+    bench.list(web(&["web.1"]), Vec::new());
+    assert_eq!(why(&bench), None, "the same");
+    for tasks in [&["web.1", "web.2"][..], &["web.2"], &[]] {
+        bench.list(web(tasks), Vec::new());
+        assert_eq!(why(&bench), Some(Why::NoStream), "{tasks:?}");
+        bench.list(web(tasks), Vec::new());
+        assert_eq!(why(&bench), None, "{tasks:?} again");
+    }
+    bench.list(web(&["web.3"]), Vec::new()).list(Vec::new(), Vec::new());
+    assert_eq!(why(&bench), Some(Why::NoStream), "the app is gone with its task");
+}
+
+#[test]
+fn a_registered_scheduler_asks_for_a_sync() {
+    let mut bench = Bench::reading(web(&["web.1"]));
+    bench.event(ClusterEvent::SchedulerDisconnected);
+    assert_eq!(why(&bench), None);
+    bench.event(ClusterEvent::SchedulerRegistered);
+    assert_eq!(why(&bench), Some(Why::SchedulerRegistered));
 }

@@ -214,20 +214,11 @@ impl Follower {
         let Stream::Attached { last_byte, .. } = &mut self.stream else { return };
         *last_byte = moment.now;
         self.events += events.len() as u64;
-        let mut registered = false;
         for event in events {
-            match &event {
-                ClusterEvent::SchedulerRegistered => registered = true,
-                ClusterEvent::PodChanged { pod: Some(pod) } => drop(self.pods.insert(pod.clone())),
-                _ => {}
+            if let ClusterEvent::PodChanged { pod: Some(pod) } = &event {
+                self.pods.insert(pod.clone());
             }
             out.push(Effect::Emit(Observation::Event(event)));
-        }
-        if registered {
-            let leader = self.leader.clone().unwrap_or_else(|| "unknown".to_owned());
-            out.push(Effect::Emit(Observation::LeaderChanged { leader }));
-            let later = self.settings.reconcile_after.mul_f64(1.0 + moment.dice);
-            self.compare_at = self.compare_at.min(moment.now.saturating_add(later));
         }
     }
 

@@ -33,9 +33,6 @@ pub struct FollowSettings {
     pub coalesce: Duration,
     /// More single apps than this are fetched as one listing; default 10.
     pub max_single_apps: usize,
-    /// After a leader has registered with Mesos, everything is compared between once and twice this time later, when it
-    /// has reconciled; default 15 s.
-    pub reconcile_after: Duration,
     /// Which events are asked for.
     pub filter: EventFilter,
     /// Largest accepted event in bytes; default 64 MiB.
@@ -56,7 +53,6 @@ impl Default for FollowSettings {
             stream_retry: Duration::from_secs(300),
             coalesce: Duration::from_millis(50),
             max_single_apps: 10,
-            reconcile_after: Duration::from_secs(15),
             filter: EventFilter::default(),
             event_limit: MAX_EVENT_BYTES,
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mconn_catalog::Signal;
+use mconn_catalog::{Signal, Why};
 use mconn_model::TaskEvent;
 use mconn_queue::{AcceptError, QueueHandle, SyncTrigger};
 use tokio::sync::mpsc;
@@ -52,7 +52,7 @@ async fn accept_singly(queue: &QueueHandle, batch: &[TaskEvent], cancel: &Cancel
     }
 }
 
-/// Syncs all modules when Marathon's leader has changed or events were missed: what happened then was told to nobody.
+/// Syncs all modules when Marathon's leader has changed or a source has to be synced: what happened was told to nobody.
 pub(super) async fn missed(
     queue: QueueHandle,
     mut signals: mpsc::Receiver<Signal>,
@@ -60,12 +60,16 @@ pub(super) async fn missed(
 ) -> Result<(), String> {
     while let Some(Some(signal)) = cancel.run_until_cancelled(signals.recv()).await {
         let (what, source, trigger) = match signal {
-            Signal::LeaderChanged { source, leader } => {
-                ("Marathon has changed his leader", format!("{source}: {leader}"), SyncTrigger::LeaderChange)
+            Signal::LeaderChanged { source, leader } => (
+                "Marathon has changed his leader".to_owned(),
+                format!("{source}: {leader}"),
+                SyncTrigger::LeaderChange,
+            ),
+            // In the words of the event that a callback brings.
+            Signal::Resync { source, why: Why::SchedulerRegistered } => {
+                ("Marathon has changed his leader".to_owned(), source.to_string(), SyncTrigger::LeaderChange)
             }
-            Signal::EventsMissed { source } => {
-                ("Events were missed", source.to_string(), SyncTrigger::Missed)
-            }
+            Signal::Resync { source, why } => (why.to_string(), source.to_string(), SyncTrigger::Missed),
         };
         info!(context = "Middlewares", "{what}! Sync all modules ({source})");
         if let Err(error) = queue.sync_all(trigger).await {
