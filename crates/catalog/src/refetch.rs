@@ -222,9 +222,13 @@ impl Refetch {
         }
     }
 
-    /// The stream is attached: its follower asks for the listing by itself, and what is dirty waits for it.
+    /// The stream is attached: its follower asks for the listing by itself and gives up what it was asked for before;
+    /// what is dirty waits for the listing.
     pub(crate) fn attached(&mut self, now: Duration, settings: &Settings) {
         self.resume(now);
+        for dirty in self.dirty.values_mut() {
+            dirty.asked = None;
+        }
         self.listing_asked = Some(now);
         self.wake_at(now + settings.answer_within);
     }

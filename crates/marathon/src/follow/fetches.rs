@@ -32,8 +32,6 @@ pub(super) struct InFlight {
     pub(super) fetch: Fetch,
     /// Events passed on before it was sent.
     pub(super) at_event: u64,
-    /// Sent before the stream was attached: what it tells may lack what happened in between.
-    pub(super) outdated: bool,
 }
 
 /// Requests in flight and waiting.
@@ -97,7 +95,7 @@ impl Fetches {
         } else {
             Fetch::App(self.apps.pop_front()?)
         };
-        self.in_flight = Some(InFlight { fetch: fetch.clone(), at_event, outdated: false });
+        self.in_flight = Some(InFlight { fetch: fetch.clone(), at_event });
         Some(fetch)
     }
 
@@ -105,11 +103,9 @@ impl Fetches {
         self.in_flight.take()
     }
 
-    /// What is under way was sent before the stream was attached.
-    pub(super) fn outdate(&mut self) {
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.outdated = true;
-        }
+    /// Gives up what is under way; whether there was anything.
+    pub(super) fn cancel(&mut self) -> bool {
+        self.in_flight.take().is_some()
     }
 
     /// When [`Fetches::start`] may have something, unless an answer comes first.
@@ -119,8 +115,7 @@ impl Fetches {
 
     /// Whether everything is about to be listed anyway.
     pub(super) fn listing_under_way(&self) -> bool {
-        self.listing
-            || self.in_flight.as_ref().is_some_and(|sent| sent.fetch == Fetch::Listing && !sent.outdated)
+        self.listing || self.in_flight.as_ref().is_some_and(|sent| sent.fetch == Fetch::Listing)
     }
 }
 

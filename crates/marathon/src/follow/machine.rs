@@ -58,6 +58,8 @@ pub enum Effect {
     CloseStream,
     /// Send a request; there is none under way. Answer with [`Input::Listing`] or [`Input::App`].
     Fetch(Fetch),
+    /// Drop the request under way; its answer is not wanted any more.
+    CancelFetch,
     /// Pass this on.
     Emit(Observation),
 }
@@ -83,6 +85,8 @@ pub struct Follower {
     /// Attempts to attach that failed in a row, and streams that died young.
     failures: u32,
     polling: bool,
+    /// It was told that the source is lost, and nothing was listed since.
+    away: bool,
     fetches: Fetches,
     fetch_failures: u32,
     /// The next full comparison.
@@ -102,6 +106,7 @@ impl Follower {
             stream: Stream::Waiting { until: now },
             failures: 0,
             polling: false,
+            away: false,
             fetches: Fetches::default(),
             fetch_failures: 0,
             compare_at: now.saturating_add(settings.compare_max),
@@ -181,8 +186,11 @@ impl Follower {
         self.stream = Stream::Attached { since: moment.now, last_byte: moment.now };
         self.polling = false;
         out.push(Effect::Emit(Observation::Attached));
-        // What happened before this moment was not replayed, so an answer under way cannot be trusted to be whole.
-        self.fetches.outdate();
+        // What happened before this moment was not replayed, so an answer under way cannot be trusted to be whole, and
+        // it must not hold up the listing that can.
+        if self.fetches.cancel() {
+            out.push(Effect::CancelFetch);
+        }
         self.fetches.want_listing(moment.now);
         self.fetches.hurry(moment.now);
     }
@@ -194,20 +202,19 @@ impl Follower {
         self.failures = self.failures.saturating_add(1);
         let pause = if impossible { self.settings.stream_retry } else { self.pause(self.failures, moment) };
         self.stream = Stream::Waiting { until: moment.now.saturating_add(pause) };
+        if self.polling {
+            // That there is no stream is known, and listings keep up with what happens.
+            return;
+        }
         let told = if impossible || self.failures >= self.settings.poll_after_failures {
-            self.poll(moment);
+            self.polling = true;
+            self.compare_at = moment.now;
             format!("{reason}; everything is listed every {:?} instead", self.settings.poll_interval)
         } else {
             reason
         };
+        self.away = true;
         out.push(Effect::Emit(Observation::Lost { reason: told }));
-    }
-
-    fn poll(&mut self, moment: Moment) {
-        if !self.polling {
-            self.polling = true;
-            self.compare_at = moment.now;
-        }
     }
 
     fn received(&mut self, events: Vec<ClusterEvent>, moment: Moment, out: &mut Vec<Effect>) {
@@ -227,6 +234,7 @@ impl Follower {
         let healthy = moment.now.saturating_sub(since) >= self.settings.healthy_after;
         self.failures = if healthy { 1 } else { self.failures.saturating_add(1) };
         self.stream = Stream::Waiting { until: moment.now.saturating_add(self.pause(self.failures, moment)) };
+        self.away = true;
         out.push(Effect::CloseStream);
         out.push(Effect::Emit(Observation::Lost { reason }));
     }
@@ -254,30 +262,31 @@ impl Follower {
             Ok(listing) => {
                 self.fetch_failures = 0;
                 self.schedule_comparison(moment);
-                if sent.outdated {
-                    return;
-                }
+                self.away = false;
                 self.pods = listing.pods.iter().map(|pod| pod.id.clone()).collect();
                 out.push(Effect::Emit(Observation::Listing { listing, requested_at_event: sent.at_event }));
             }
             Err(reason) => {
+                // Listings were what was left of the source.
+                let lost = self.polling && !self.away;
+                self.away |= lost;
+                let lost = lost.then(|| format!("there is no stream, and {reason}"));
                 self.fetch_failed(None, reason, moment, out);
+                out.extend(lost.map(|reason| Effect::Emit(Observation::Lost { reason })));
                 self.fetches.want_listing(moment.now);
             }
         }
     }
 
     fn app_answered(&mut self, answer: Result<Box<Listed>, String>, moment: Moment, out: &mut Vec<Effect>) {
-        let Some(InFlight { fetch: Fetch::App(id), at_event, outdated }) = self.fetches.answered() else {
+        let Some(InFlight { fetch: Fetch::App(id), at_event }) = self.fetches.answered() else {
             return;
         };
         match answer {
             Ok(listed) => {
                 self.fetch_failures = 0;
-                if !outdated {
-                    let listing = listed.app.map(Box::new);
-                    out.push(Effect::Emit(Observation::App { id, listing, requested_at_event: at_event }));
-                }
+                let listing = listed.app.map(Box::new);
+                out.push(Effect::Emit(Observation::App { id, listing, requested_at_event: at_event }));
             }
             // The app may be what breaks the answer, so not the same again: the next comparison comes sooner.
             Err(reason) => {

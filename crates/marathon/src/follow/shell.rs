@@ -140,6 +140,7 @@ impl Shell {
                 Effect::OpenStream => self.opening = Some(self.open()),
                 Effect::CloseStream => self.stream = None,
                 Effect::Fetch(fetch) => self.fetching = Some(self.fetch(fetch)),
+                Effect::CancelFetch => self.fetching = None,
                 Effect::Emit(observation) => {
                     self.count(&observation);
                     batch.push(observation);

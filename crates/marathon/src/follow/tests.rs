@@ -64,6 +64,7 @@ fn show(effect: &Effect) -> String {
     match effect {
         Effect::OpenStream => "open".to_owned(),
         Effect::CloseStream => "close".to_owned(),
+        Effect::CancelFetch => "cancel".to_owned(),
         Effect::Fetch(Fetch::Listing) => "fetch listing".to_owned(),
         Effect::Fetch(Fetch::App(id)) => format!("fetch {id}"),
         Effect::Emit(Observation::Attached) => "attached".to_owned(),
@@ -163,8 +164,7 @@ fn the_pause_grows_while_streams_die_young_and_is_short_after_a_healthy_one() {
         play.passes(pause - 1, &[]);
         play.passes(1, &["open"]);
     }
-    play.does(Input::StreamOpened, &["attached"]);
-    play.does(listing(), &["fetch listing"]);
+    play.does(Input::StreamOpened, &["attached", "cancel", "fetch listing"]);
     play.does(listing(), &["listing at 0"]);
     play.does(ended(), &["close", "lost"]);
     play.passes(5_999, &[]);
@@ -180,14 +180,37 @@ fn the_pause_grows_while_streams_die_young_and_is_short_after_a_healthy_one() {
 }
 
 #[test]
-fn what_was_asked_before_the_stream_is_not_the_whole_truth() {
+fn what_was_asked_before_the_stream_does_not_hold_up_the_listing_after_it() {
     let mut play = Play::new();
     play.does(Input::Tick, &["open"]);
     play.does(no_stream(true), &["lost, polls", "fetch listing"]);
     play.passes(300_000, &["open"]);
-    play.does(Input::StreamOpened, &["attached"]);
-    play.does(listing(), &["fetch listing"]);
+    play.does(Input::StreamOpened, &["attached", "cancel", "fetch listing"]);
     play.does(listing(), &["listing at 0"]);
+}
+
+#[test]
+fn while_polling_works_a_stream_that_does_not_is_no_loss() {
+    let mut play = Play::new();
+    play.does(Input::Tick, &["open"]);
+    play.does(no_stream(false), &["lost"]);
+    play.passes(750, &["open"]);
+    play.does(no_stream(false), &["lost"]);
+    play.passes(1_500, &["open"]);
+    play.does(no_stream(false), &["lost, polls", "fetch listing"]);
+    play.does(listing(), &["listing at 0"]);
+    play.passes(3_000, &["open"]);
+    play.does(no_stream(false), &[]);
+    play.passes(6_000, &["open"]);
+    play.does(no_stream(true), &[]);
+    play.passes(1_000, &["fetch listing"]);
+    play.does(broken(), &["failed listing", "lost"]);
+    play.passes(750, &["fetch listing"]);
+    play.does(broken(), &["failed listing"]);
+    play.passes(1_500, &["fetch listing"]);
+    play.does(listing(), &["listing at 0"]);
+    play.passes(10_000, &["fetch listing"]);
+    play.does(broken(), &["failed listing", "lost"]);
 }
 
 #[test]
@@ -200,7 +223,7 @@ fn without_a_stream_everything_is_polled() {
         play.does(listing(), &["listing at 0"]);
         play.passes(10_000, &["fetch listing"]);
     }
-    play.does(broken(), &["failed listing"]);
+    play.does(broken(), &["failed listing", "lost"]);
     play.passes(749, &[]);
     play.passes(1, &["fetch listing"]);
 }
@@ -303,6 +326,9 @@ impl World {
                     self.opening = true;
                 }
                 Effect::CloseStream => self.attached = false,
+                Effect::CancelFetch => {
+                    assert!(self.fetching.take().is_some(), "nothing is cancelled that is not under way");
+                }
                 Effect::Fetch(fetch) => {
                     assert!(self.fetching.is_none(), "one request at a time");
                     self.fetching = Some(fetch.clone());
@@ -375,7 +401,8 @@ proptest! {
             let (mut inputs, end) = (Vec::new(), play.now + Duration::from_secs(20));
             if std::mem::take(&mut world.opening) {
                 (world.attached, world.attached_since_sent) = (true, true);
-                inputs.push(Input::StreamOpened);
+                let effects = play.step(Input::StreamOpened);
+                world.check(&effects);
             }
             match world.fetching.take() {
                 Some(Fetch::Listing) => inputs.push(listing()),
