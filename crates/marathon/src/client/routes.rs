@@ -82,7 +82,8 @@ impl Routes {
         let Ok(url) = Url::parse(&url) else { return };
         let Some((host, port)) = authority(&url) else { return };
         let name = format!("{host}:{port}");
-        if self.leader() == Some(&name) {
+        // One that could not be asked directly may be by what this teacher's place and credentials allow.
+        if self.leader.as_ref().is_some_and(|known| known.name == name && known.endpoint.is_some()) {
             return;
         }
         let configured =
@@ -155,6 +156,18 @@ mod tests {
         let mut routes = Routes::new(vec![proxied.clone()]);
         routes.learn(&proxied, "https://l:8443");
         assert_eq!(routes.candidates(Instant::now()).len(), 1);
+    }
+
+    #[test]
+    fn a_leader_named_by_a_proxy_is_learnt_again_from_a_node() {
+        let (proxied, node) = (endpoint("u:p@master/service/marathon"), endpoint("u:p@a:8080"));
+        let mut routes = Routes::new(vec![proxied.clone(), node.clone()]);
+        routes.learn(&proxied, "l:8080");
+        assert_eq!(routes.candidates(Instant::now()).len(), 2);
+        routes.learn(&node, "l:8080");
+        assert_eq!(shown(&routes, Instant::now())[0], "http://l:8080");
+        routes.learn(&proxied, "l:8080");
+        assert_eq!(shown(&routes, Instant::now())[0], "http://l:8080", "and not forgotten");
     }
 
     #[test]
