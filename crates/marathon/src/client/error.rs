@@ -59,6 +59,18 @@ pub enum AttemptError {
     Crashed,
 }
 
+impl AttemptError {
+    /// Whether the node itself (or the way to it) is at fault, and not what was asked for.
+    pub(super) fn is_of_node(&self) -> bool {
+        match self {
+            Self::Http(HttpError::TooLarge { .. }) => false,
+            Self::Http(_) => true,
+            Self::Status { status, .. } => matches!(status.as_u16(), 502..=504),
+            _ => false,
+        }
+    }
+}
+
 fn explain(status: StatusCode, message: Option<&str>) -> String {
     let hint = match status {
         StatusCode::UNAUTHORIZED => "; check user and password",

@@ -192,7 +192,9 @@ impl MarathonClient {
             }
             Err(error) => {
                 tracing::debug!(%endpoint, %error, "a Marathon gave no usable answer");
-                self.routes().failed(&endpoint, Instant::now());
+                if error.is_of_node() {
+                    self.routes().failed(&endpoint, Instant::now());
+                }
                 attempts.push(Attempt { endpoint, error });
                 None
             }
