@@ -329,11 +329,20 @@ async fn callbacks_exist_or_are_said_not_to() {
 #[tokio::test]
 async fn no_stream_a_page_instead_and_a_forbidden_one() {
     let filter = EventFilter::default();
-    for status in ["404 Not Found", "405 Method Not Allowed", "403 Forbidden"] {
-        let server = Server::start(move |_| Reply::answer(status, &["Content-Type: text/html"], HTML)).await;
+    let own: &[u8] = br#"{"message":"URI not found: v2/events"}"#;
+    for (status, body) in [("404 Not Found", own), ("405 Method Not Allowed", HTML), ("403 Forbidden", HTML)]
+    {
+        let server = Server::start(move |_| Reply::answer(status, &[], body)).await;
         let error = client(&[&server.address]).events(&filter).await.unwrap_err();
         assert!(matches!(error, ClientError::Unsupported { .. }), "{status}: {error}");
+        // One that cannot be asked may well have a stream.
+        let down = refusing_address().await;
+        let error = client(&[&server.address, &down]).events(&filter).await.unwrap_err();
+        assert!(matches!(error, ClientError::NoneAnswered { .. }), "{status}: {error}");
     }
+    let proxy = Server::start(|_| Reply::answer("404 Not Found", &["Content-Type: text/html"], HTML)).await;
+    let error = client(&[&proxy.address]).events(&filter).await.unwrap_err();
+    assert!(matches!(error, ClientError::NoneAnswered { .. }), "a proxy's page: {error}");
     let page = Server::start(|_| Reply::answer("200 OK", &["Content-Type: text/html"], HTML)).await;
     let error = client(&[&page.address]).events(&filter).await.unwrap_err();
     assert!(matches!(error, ClientError::NoneAnswered { .. }), "{error}");

@@ -1,5 +1,7 @@
 //! The event stream of one node (spec/marathon.md section 6.2).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{StatusCode, header};
 use mconn_wire::http::{BodyStream, HttpError, StreamResponse};
@@ -7,6 +9,10 @@ use tokio::time::Instant;
 
 use super::{Ask, AttemptError, ClientError, Endpoint, MarathonClient};
 use crate::event::EVENT_TYPES;
+
+/// How much of a refusal is read, and for how long.
+const REFUSAL_BYTES: usize = 16 * 1024;
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Which events are asked for. Marathon before 1.3.7 sends all of them nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,21 +65,22 @@ impl MarathonClient {
     /// Attaches an event stream.
     ///
     /// # Errors
-    /// [`ClientError::Unsupported`] when no node works and one says that there is no stream (404, 405, or 403), else
-    /// [`ClientError::NoneAnswered`].
+    /// [`ClientError::Unsupported`] when every node says that there is no stream (405, 403, or 404 in Marathon's own
+    /// words), else [`ClientError::NoneAnswered`].
     pub async fn events(&self, filter: &EventFilter) -> Result<EventStream, ClientError> {
         let ask = Ask { accept: "text/event-stream", ..self.get("GET /v2/events", filter.path()) };
         let mut attempts = Vec::new();
         let candidates = self.routes().candidates(Instant::now());
         for endpoint in candidates {
-            let outcome = self.attempt::<StreamResponse>(&endpoint, &ask).await.and_then(stream_of);
+            let outcome = match self.attempt::<StreamResponse>(&endpoint, &ask).await {
+                Ok(response) => stream_of(response).await,
+                Err(error) => Err(error),
+            };
             if let Some(body) = self.take_note(endpoint.clone(), outcome, &mut attempts) {
                 return Ok(EventStream { body, endpoint });
             }
         }
-        let refused = |status: StatusCode| matches!(status.as_u16(), 403..=405);
-        if attempts.iter().any(|a| matches!(a.error, AttemptError::Status { status, .. } if refused(status)))
-        {
+        if attempts.iter().all(|attempt| refused(&attempt.error)) {
             let reason = "Marathon has no event stream (0.8), or does not permit it";
             return Err(ClientError::Unsupported { what: "the event stream", reason, attempts });
         }
@@ -81,9 +88,37 @@ impl MarathonClient {
     }
 }
 
-fn stream_of(response: StreamResponse) -> Result<BodyStream, AttemptError> {
+/// Whether an answer says that there is no stream, and not just now. A proxy's 404 says nothing about Marathon.
+fn refused(error: &AttemptError) -> bool {
+    match error {
+        AttemptError::Status { status, message } => match status.as_u16() {
+            404 => message.is_some(),
+            403 | 405 => true,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// What a refusal says, as far as it comes quickly and is short.
+async fn words_of(mut body: BodyStream) -> Option<String> {
+    let mut words = Vec::new();
+    let read = async {
+        while let Ok(Some(chunk)) = body.chunk().await {
+            words.extend_from_slice(&chunk);
+            if words.len() > REFUSAL_BYTES {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, read).await;
+    crate::json::error_message(&words)
+}
+
+async fn stream_of(response: StreamResponse) -> Result<BodyStream, AttemptError> {
     if response.status != StatusCode::OK {
-        return Err(AttemptError::Status { status: response.status, message: None });
+        let (status, message) = (response.status, words_of(response.body).await);
+        return Err(AttemptError::Status { status, message });
     }
     let content_type = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or("no content type");
