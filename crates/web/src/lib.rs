@@ -26,6 +26,7 @@ mod event;
 mod freshness;
 mod front;
 mod guard;
+mod idle;
 mod json;
 mod metrics;
 mod paths;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ use crate::app::{App, Limits, Shared};
 use crate::freshness::SourceClock;
 use crate::front::Front;
 use crate::guard::Guarded;
+use crate::idle::Idle;
 use crate::metrics::Metrics;
 use crate::paths::Paths;
 use crate::problem::Cause;
@@ -47,15 +49,17 @@ pub async fn serve(listener: TcpListener, app: App, limits: Limits, cancel: Canc
         let shared = shared.clone();
         async move { shared.sources.follow(snapshots).await }
     });
-    let permits = Arc::new(Semaphore::new(shared.limits.max_connections.max(1)));
+    let idle = Idle::new(shared.limits.max_connections);
+    // As many again may wait for a place; the rest waits in the kernel's queue.
+    let at_most = shared.limits.max_connections.max(1) * 2;
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             () = cancel.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            (stream, peer, permit) = accept(&listener, &permits) => {
-                connections.spawn(connection(stream, peer, front.clone(), shared.clone(), permit));
+            (stream, peer) = accept(&listener), if connections.len() < at_most => {
+                connections.spawn(connection(stream, peer, front.clone(), shared.clone(), idle.clone()));
             }
         }
     }
@@ -89,14 +93,10 @@ pub(crate) fn build(app: App, limits: Limits, closing: CancellationToken) -> (Ar
     (Arc::new(Front::new(shared.clone(), paths, router)), shared)
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { std::future::pending().await };
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, permit),
+            Ok(accepted) => return accepted,
             // The client was gone before we took it.
             Err(error) if is_clients(&error) => {}
             Err(error) => {
@@ -117,9 +117,11 @@ async fn connection(
     peer: SocketAddr,
     front: Arc<Front>,
     shared: Arc<Shared>,
-    permit: OwnedSemaphorePermit,
+    idle: Arc<Idle>,
 ) {
-    let _open = Open::new(&shared, permit);
+    let Some(place) = shared.closing.run_until_cancelled(idle.admit()).await else { return };
+    let _open = Open::new(&shared);
+    place.waits();
     // Without it answers are a little later, which is no reason to refuse a client.
     let _ = stream.set_nodelay(true);
     let client = peer.ip().to_canonical();
@@ -128,10 +130,15 @@ async fn connection(
     let phase = socket.phase();
     let service = service_fn(|request: Request<Incoming>| {
         phase.busy();
-        let (front, phase) = (&front, &phase);
+        place.works();
+        let (front, phase, place) = (&front, &phase, &place);
         async move {
             let response = front.answer(request, client).await;
             phase.idle();
+            // An event stream has its answer still ahead of it.
+            if !is_stream(&response) {
+                place.waits();
+            }
             Ok::<_, Infallible>(response)
         }
     });
@@ -141,7 +148,10 @@ async fn connection(
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = shared.closing.cancelled() => {
+        () = async { tokio::select! {
+            () = shared.closing.cancelled() => {}
+            () = place.closed().cancelled() => {}
+        } } => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -149,6 +159,10 @@ async fn connection(
     if let Err(error) = ended {
         note_end(&error, &shared, client);
     }
+}
+
+fn is_stream<B>(response: &Response<B>) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn note_end(error: &hyper::Error, shared: &Shared, client: std::net::IpAddr) {
@@ -164,16 +178,15 @@ fn note_end(error: &hyper::Error, shared: &Shared, client: std::net::IpAddr) {
     }
 }
 
-/// A connection that is open, for the numbers and the limit.
+/// A connection that is open, for the numbers.
 struct Open<'a> {
     shared: &'a Shared,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl<'a> Open<'a> {
-    fn new(shared: &'a Shared, permit: OwnedSemaphorePermit) -> Self {
+    fn new(shared: &'a Shared) -> Self {
         shared.metrics.connections.up();
-        Self { shared, _permit: permit }
+        Self { shared }
     }
 }
 

@@ -50,18 +50,38 @@ async fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait_for_their_turn() {
+async fn an_idle_connection_makes_room_for_a_new_one() {
     let mut setup = Setup::default();
-    setup.limits.max_connections = 1;
+    setup.limits.max_connections = 2;
     let node = Node::with(setup).await;
-    let mut first = node.open().await;
+    let (mut first, mut second) = (node.open().await, node.open().await);
     first.ask(&Ask::new("GET", "/v1/ping")).await;
-    let mut second = node.open().await;
-    second.send(b"GET /v1/ping HTTP/1.1\r\nHost: t\r\n\r\n").await;
-    let early = tokio::time::timeout(Duration::from_millis(50), second.head()).await;
-    assert!(early.is_err(), "answered although another connection is open");
-    drop(first);
-    assert_eq!(second.answer().await.unwrap().status, 200);
+    second.ask(&Ask::new("GET", "/v1/ping")).await;
+    let mut third = node.open().await;
+    assert_eq!(third.ask(&Ask::new("GET", "/v1/ping")).await.status, 200);
+    assert!(first.is_closed().await, "it had been idle for longest");
+    assert_eq!(second.ask(&Ask::new("GET", "/v1/ping")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_busy_connection_is_waited_for() {
+    let mut setup = Setup::default();
+    setup.limits.max_connections = 2;
+    let node = Node::with(setup).await;
+    let mut stream = node.open().await;
+    stream.send(b"GET /v1/events HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(stream.head().await.unwrap().status, 200);
+    let mut idle = node.open().await;
+    idle.ask(&Ask::new("GET", "/v1/ping")).await;
+    let mut other_stream = node.open().await;
+    other_stream.send(b"GET /v1/events HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert_eq!(other_stream.head().await.unwrap().status, 200, "the idle one went, not the stream");
+    let mut late = node.open().await;
+    late.send(b"GET /v1/ping HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    let early = tokio::time::timeout(Duration::from_millis(50), late.head()).await;
+    assert!(early.is_err(), "answered although both places are at work");
+    drop(stream);
+    assert_eq!(late.answer().await.unwrap().status, 200);
 }
 
 #[tokio::test]
