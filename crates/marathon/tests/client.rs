@@ -370,3 +370,16 @@ async fn small_calls() {
     let _server = Server::start_on(later, marathon);
     client.ping().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_node_that_accepts_and_never_answers_costs_a_listing_the_short_limit() {
+    let hanging = Server::start(|_| Reply::ThenSilence(Vec::new())).await;
+    let good = Server::start(marathon).await;
+    let endpoints = [&hanging, &good].map(|server| Endpoint::parse(&server.address, false).unwrap());
+    let mut settings = ClientSettings::new(endpoints.to_vec());
+    settings.request_timeout = Duration::from_millis(200);
+    settings.listing_timeout = Duration::from_secs(60);
+    let client = MarathonClient::new(settings).unwrap();
+    let listed = tokio::time::timeout(Duration::from_secs(20), client.listing()).await;
+    listed.expect("not a whole listing's limit").unwrap();
+}

@@ -63,6 +63,8 @@ struct Ask {
     path: String,
     accept: &'static str,
     deadline: Duration,
+    /// How long a node may take until its answer begins, while there is another one to ask.
+    head_deadline: Duration,
     limit: usize,
 }
 
@@ -151,6 +153,7 @@ impl MarathonClient {
             path: path.into(),
             accept: "application/json",
             deadline: self.inner.settings.request_timeout,
+            head_deadline: self.inner.settings.request_timeout,
             limit: MAX_BODY_BYTES.min(self.inner.settings.listing_limit),
         }
     }
@@ -163,8 +166,12 @@ impl MarathonClient {
     {
         let mut attempts = Vec::new();
         let candidates = self.routes().candidates(Instant::now());
-        for endpoint in candidates {
+        let last = candidates.len().saturating_sub(1);
+        for (index, endpoint) in candidates.into_iter().enumerate() {
             let read = read.clone();
+            // The last one gets all the time: a Marathon that is slow to begin is better than none.
+            let head_deadline = if index == last { ask.deadline } else { ask.head_deadline };
+            let ask = &Ask { head_deadline, ..ask.clone() };
             let outcome = match self.attempt::<Response>(&endpoint, ask).await {
                 Ok(response) => {
                     read_aside(Answer { status: response.status, body: response.body }, read).await
@@ -204,6 +211,7 @@ impl MarathonClient {
     /// Sends to one node and follows its redirects, all within one deadline.
     async fn attempt<H: Head>(&self, endpoint: &Endpoint, ask: &Ask) -> Result<H, AttemptError> {
         let end = Instant::now() + ask.deadline;
+        let head_end = Instant::now() + ask.head_deadline;
         let (mut at, mut url) = (endpoint.clone(), endpoint.url(&ask.path));
         for _ in 0..=MAX_REDIRECTS {
             let request = Request {
@@ -213,6 +221,7 @@ impl MarathonClient {
                 credentials: at.credentials().cloned(),
                 body: None,
                 deadline: end.saturating_duration_since(Instant::now()),
+                head_deadline: Some(head_end.saturating_duration_since(Instant::now())),
                 body_limit: ask.limit,
             };
             let answer = H::send(&self.inner.http, request).await?;

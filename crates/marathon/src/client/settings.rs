@@ -15,7 +15,8 @@ pub struct ClientSettings {
     pub http: HttpSettings,
     /// Limit for a call on each node, connecting included; default 10 s.
     pub request_timeout: Duration,
-    /// The same for calls that list everything; default 60 s.
+    /// The same for calls that list everything; default 60 s. A node whose answer has not begun within
+    /// `request_timeout` is left for the next one, if there is one.
     pub listing_timeout: Duration,
     /// Largest accepted list in bytes after decompression; default 256 MiB.
     pub listing_limit: usize,

@@ -66,6 +66,8 @@ pub struct Request {
     pub body: Option<(&'static str, Bytes)>,
     /// Limit for everything: connecting, the answer's head, and (with [`HttpClient::send`]) its whole body; default 10 s.
     pub deadline: Duration,
+    /// Limit for connecting and the answer's head, where that is less; default none.
+    pub head_deadline: Option<Duration>,
     /// Largest accepted body in bytes after decompression; default [`MAX_BODY_BYTES`].
     pub body_limit: usize,
 }
@@ -81,6 +83,7 @@ impl Request {
             credentials: None,
             body: None,
             deadline: Duration::from_secs(10),
+            head_deadline: None,
             body_limit: MAX_BODY_BYTES,
         }
     }
@@ -193,10 +196,11 @@ impl HttpClient {
         if let Some((content_type, body)) = request.body {
             builder = builder.header(header::CONTENT_TYPE, HeaderValue::from_static(content_type)).body(body);
         }
-        match timeout_at(end, builder.send()).await {
+        let limit = request.head_deadline.map_or(request.deadline, |limit| limit.min(request.deadline));
+        match timeout_at(end.min(Instant::now() + limit), builder.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(error::of_send(&error, shown, self.connect_timeout)),
-            Err(_) => Err(HttpError::Timeout { url: shown, phase: Phase::Head, after: request.deadline }),
+            Err(_) => Err(HttpError::Timeout { url: shown, phase: Phase::Head, after: limit }),
         }
     }
 }
