@@ -59,6 +59,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = App {
         queue,
         catalog: snapshots,
+        followers: Vec::new(),
         credentials: Credentials::Off,
         authority: address.to_string(),
         server_url: format!("http://{address}"),

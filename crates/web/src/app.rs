@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::Snapshot;
+use mconn_model::{Snapshot, SourceId};
 use mconn_queue::QueueHandle;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ pub struct App {
     pub queue: QueueHandle,
     /// The catalog's snapshots; a channel with the default snapshot where no source is followed.
     pub catalog: watch::Receiver<Arc<Snapshot>>,
+    /// Those who follow the sources, for `/metrics`.
+    pub followers: Vec<Follower>,
     /// Who may come in.
     pub credentials: Credentials,
     /// `host:port` of the leader, as `/v1/leader` shows it.
@@ -35,6 +37,38 @@ pub struct App {
     pub callbacks: bool,
     /// Cancelled by `POST /v1/exit/node` and `/v1/exit/leader`. The request that asked for it is still answered.
     pub exit: CancellationToken,
+}
+
+/// One who follows a source.
+#[derive(Clone)]
+pub struct Follower {
+    /// The source.
+    pub source: SourceId,
+    /// Reads its counters, without waiting.
+    pub counts: Arc<dyn Fn() -> FollowerCounts + Send + Sync>,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// What a follower has counted since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FollowerCounts {
+    /// Events of streams that were read.
+    pub events: u64,
+    /// Events that could not be read.
+    pub undecodable: u64,
+    /// Bytes of streams.
+    pub stream_bytes: u64,
+    /// Streams that were attached.
+    pub attached: u64,
+    /// Requests for listings or apps that failed.
+    pub failed_requests: u64,
+    /// Parts of listings that could not be read and were left out.
+    pub left_out: u64,
 }
 
 /// What is running, for `/metrics`.

@@ -132,11 +132,15 @@ async fn marathon(config: &Config) -> Vec<Finding> {
     }
     findings.push(match (client.info().await, client.listing().await) {
         (Ok(info), Ok(listing)) => Finding::Good(format!(
-            "marathon: version {}, led by {}, {} apps and {} pods",
+            "marathon: version {}, led by {}, {} apps and {}",
             info.version.as_deref().unwrap_or("unknown"),
             info.leader.as_deref().unwrap_or("nobody"),
             listing.apps.len(),
-            listing.pods.len()
+            if listing.pods_unknown {
+                "no word about pods".to_owned()
+            } else {
+                format!("{} pods", listing.pods.len())
+            }
         )),
         (Err(error), _) | (Ok(_), Err(error)) => Finding::Bad(format!("marathon: {error}")),
     });

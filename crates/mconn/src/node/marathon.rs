@@ -1,6 +1,7 @@
 //! Marathon as the node uses it: for following, for syncs, and for registering a callback.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,6 +11,7 @@ use mconn_marathon::client::{ClientError, ClientSettings, Endpoint, MarathonClie
 use mconn_marathon::follow::{FollowSettings, FollowStats, Request, Wiring, follow};
 use mconn_model::{Observation, SourceId};
 use mconn_queue::{RunningList, RunningTask, RunningTasks};
+use mconn_web::{Follower, FollowerCounts};
 use mconn_wire::http::{Credentials, HttpSettings, Trust};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -95,14 +97,14 @@ impl RunningTasks for Listed {
     }
 }
 
-/// Starts to follow; returns where the catalog's requests go.
+/// Starts to follow; returns where the catalog's requests go, and the counters.
 pub(super) fn start_follower(
     config: &Config,
     client: MarathonClient,
     source: SourceId,
     observations: mpsc::Sender<(SourceId, Vec<Observation>)>,
     supervisor: &mut Supervisor,
-) -> mpsc::Sender<Fetch> {
+) -> (mpsc::Sender<Fetch>, Follower) {
     let (fetches, mut fetched) = mpsc::channel(REQUESTS);
     let (asked, requests) = mpsc::channel(REQUESTS);
     let settings = FollowSettings {
@@ -111,7 +113,9 @@ pub(super) fn start_follower(
         compare_max: config.marathon.compare_max,
         ..FollowSettings::default()
     };
-    let wiring = Wiring { source, observations, requests, stats: Arc::new(FollowStats::default()) };
+    let stats = Arc::new(FollowStats::default());
+    let follower = Follower { source: source.clone(), counts: counts(stats.clone()) };
+    let wiring = Wiring { source, observations, requests, stats };
     let token = supervisor.token(Step::Intake);
     supervisor.spawn(Step::Intake, "follower", async move {
         // The catalog says what it wants in its own words, Marathon's client takes them in its own.
@@ -133,7 +137,18 @@ pub(super) fn start_follower(
         }
         Ok(())
     });
-    fetches
+    (fetches, follower)
+}
+
+fn counts(stats: Arc<FollowStats>) -> Arc<dyn Fn() -> FollowerCounts + Send + Sync> {
+    Arc::new(move || FollowerCounts {
+        events: stats.events.load(Relaxed),
+        undecodable: stats.undecodable.load(Relaxed),
+        stream_bytes: stats.stream_bytes.load(Relaxed),
+        attached: stats.attached.load(Relaxed),
+        failed_requests: stats.failed_requests.load(Relaxed),
+        left_out: stats.warnings.load(Relaxed),
+    })
 }
 
 /// Registers our callback with Marathon if that is wanted, for as long as the node runs.

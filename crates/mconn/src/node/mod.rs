@@ -19,7 +19,7 @@ use mconn_model::{Snapshot, SourceId};
 use mconn_queue::{ModuleSetup, QueueHandle, RunningTasks};
 use mconn_store::{MemoryStore, Store};
 use mconn_store_embedded::{EmbeddedStore, OpenOptions};
-use mconn_web::{App, Build, Limits};
+use mconn_web::{App, Build, Follower, Limits};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,7 @@ pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
     pub(crate) queue: QueueHandle,
     pub(crate) catalog: Option<CatalogHandle>,
+    followers: Vec<Follower>,
     supervisor: Supervisor,
 }
 
@@ -84,17 +85,21 @@ impl Node {
         supervisor.spawn(Step::Storage, "store", store.close_when(supervisor.token(Step::Storage)));
 
         let catalog = marathon.map(|client| {
-            let handle = follow(config, client.clone(), &queue, &mut supervisor);
+            let following = follow(config, client.clone(), &queue, &mut supervisor);
             marathon::register_callback(config, client, &mut supervisor);
-            handle
+            following
         });
+        let (catalog, followers) = match catalog {
+            Some((handle, follower)) => (Some(handle), vec![follower]),
+            None => (None, Vec::new()),
+        };
         let listener = socket.listen(BACKLOG).map_err(|error| {
             Report::could_not_run(format!("cannot listen on {}:{}", config.node.bind, config.node.port))
                 .because(&error)
         })?;
         let addr =
             listener.local_addr().unwrap_or_else(|_| SocketAddr::new(config.node.bind, config.node.port));
-        let node = Self { addr, queue, catalog, supervisor };
+        let node = Self { addr, queue, catalog, followers, supervisor };
         node.serve(config, listener, store.location(), cancel)
     }
 
@@ -112,6 +117,7 @@ impl Node {
         let app = App {
             queue: self.queue.clone(),
             catalog: self.catalog.as_ref().map_or(nothing, CatalogHandle::subscribe),
+            followers: self.followers.clone(),
             credentials: credentials(config),
             authority: shown.authority(),
             server_url: shown.url(),
@@ -283,7 +289,7 @@ fn follow(
     client: mconn_marathon::client::MarathonClient,
     queue: &QueueHandle,
     supervisor: &mut Supervisor,
-) -> CatalogHandle {
+) -> (CatalogHandle, Follower) {
     let source = source_id(config);
     let settings = mconn_catalog::Settings {
         requests_per_minute: config.marathon.requests_per_minute,
@@ -298,7 +304,7 @@ fn follow(
         supervisor.spawn(Step::Intake, "feed", feed::events(queue.clone(), events, token));
         fed
     });
-    let fetches = marathon::start_follower(config, client, source.clone(), observed, supervisor);
+    let (fetches, follower) = marathon::start_follower(config, client, source.clone(), observed, supervisor);
     let wiring = mconn_catalog::Wiring {
         observations,
         fetches: [(source, fetches)].into(),
@@ -312,7 +318,7 @@ fn follow(
     });
     let token = supervisor.token(Step::Intake);
     supervisor.spawn(Step::Intake, "missed events", feed::missed(queue.clone(), signalled, token));
-    handle
+    (handle, follower)
 }
 
 /// One Marathon for now; its name is what tells its tasks from those of others.

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{gauge, level};
+use crate::app::{Follower, FollowerCounts};
 use crate::freshness::SourceClock;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,6 +76,27 @@ fn sources(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock) {
         let family = Family::<SourceLabels, Counter>::default();
         for (id, state) in &snapshot.sources {
             family.get_or_create(&SourceLabels { source: id.to_string() }).inc_by(read(state));
+        }
+        registry.register(name, help, family);
+    }
+}
+
+/// What came in and what did not, before the catalog saw any of it.
+pub(super) fn followers(registry: &mut Registry, followers: &[Follower]) {
+    type Read = fn(&FollowerCounts) -> u64;
+    let rows: [(&str, &str, Read); 6] = [
+        ("follower_events", "Events of streams that were read", |c| c.events),
+        ("follower_undecodable_events", "Events of streams that could not be read", |c| c.undecodable),
+        ("follower_stream_bytes", "Bytes of streams", |c| c.stream_bytes),
+        ("follower_streams", "Streams that were attached", |c| c.attached),
+        ("follower_failed_requests", "Requests to a source that failed", |c| c.failed_requests),
+        ("follower_left_out", "Parts of listings that could not be read and were left out", |c| c.left_out),
+    ];
+    for (name, help, read) in rows {
+        let family = Family::<SourceLabels, Counter>::default();
+        for follower in followers {
+            let labels = SourceLabels { source: follower.source.to_string() };
+            family.get_or_create(&labels).inc_by(read(&(follower.counts)()));
         }
         registry.register(name, help, family);
     }

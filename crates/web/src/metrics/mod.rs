@@ -21,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::Build;
+use crate::app::Follower;
 use crate::freshness::SourceClock;
 use crate::paths::Operation;
 use crate::problem::Cause;
@@ -165,6 +166,7 @@ pub(crate) struct Page<'a> {
     pub(crate) queue: Option<&'a Stats>,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) sources: &'a SourceClock,
+    pub(crate) followers: &'a [Follower],
 }
 
 impl Page<'_> {
@@ -180,6 +182,7 @@ impl Page<'_> {
             queue::show(&mut registry, stats);
         }
         catalog::show(&mut registry, self.snapshot, self.sources);
+        catalog::followers(&mut registry, self.followers);
         self.http.show(&mut registry);
         let mut page = String::with_capacity(16 * 1024);
         encode(&mut page, &registry)?;

@@ -22,6 +22,7 @@ pub(crate) async fn page(State(ctx): Ctx) -> Result<Response, Problem> {
         queue: stats.as_ref(),
         snapshot: &snapshot,
         sources: &ctx.sources,
+        followers: &ctx.app.followers,
     };
     let text = page.render().map_err(|_| {
         let status = http::StatusCode::INTERNAL_SERVER_ERROR;

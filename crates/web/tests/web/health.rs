@@ -64,6 +64,7 @@ async fn the_page_of_numbers_has_everything() {
         "mconn_store_commits_total",
         "mconn_store_commit_time_seconds_total",
         "mconn_journal_limit_events 100000",
+        "mconn_follower_undecodable_events_total{source=\"m\"} 7",
         "mconn_catalog_version 7",
         "mconn_catalog_apps 1",
         "mconn_catalog_tasks 1",

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mconn_model::{ModuleName, Snapshot};
+use mconn_model::{ModuleName, Snapshot, SourceId};
 use mconn_module::{BoxFuture, Failure, Module, Outcome, Run, TaskStatus};
 use mconn_queue::{ModuleSetup, Notice, QueueHandle, RunningList, RunningTask, RunningTasks, Settings};
 use mconn_store::{Contents, MemoryStore, Store, StoreError, Write};
-use mconn_web::{App, Build, Credentials, Limits, Served, serve};
+use mconn_web::{App, Build, Credentials, Follower, FollowerCounts, Limits, Served, serve};
 use serde_json::json;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -164,6 +164,10 @@ impl Node {
         let app = App {
             queue: queue.clone(),
             catalog: snapshots,
+            followers: vec![Follower {
+                source: SourceId::new("m").unwrap(),
+                counts: Arc::new(|| FollowerCounts { undecodable: 7, ..FollowerCounts::default() }),
+            }],
             credentials: setup.credentials,
             authority: "node.example:1234".to_owned(),
             server_url: "http://node.example:1234".to_owned(),
