@@ -26,13 +26,16 @@ impl Source {
     /// Folds everything the source knows, as of the event number `requested`.
     pub(crate) fn fold_listing(&mut self, listing: Listing, requested: u64, step: &mut Step<'_>) {
         let requested = requested.min(self.state.events);
-        let Listing { apps, pods, warnings } = listing;
+        let Listing { apps, pods, pods_unknown, warnings } = listing;
         self.note_warnings(&warnings, step);
         let mut seen: BTreeSet<AppId> = apps.iter().map(|listed| listed.app.id.clone()).collect();
         seen.extend(pods.iter().map(|pod| pod.id.clone()));
         let mut answers: Vec<Answer> = apps.into_iter().map(of_app).collect();
         answers.extend(pods.into_iter().map(of_pod));
-        let absent = self.absent(&seen, requested);
+        let mut absent = self.absent(&seen, requested);
+        if pods_unknown {
+            absent.retain(|id| !self.may_be_pod(id));
+        }
         let held = self.holds_shrink(absent.len(), step);
         let verify = warnings.iter().any(hides_an_app);
 
@@ -93,15 +96,23 @@ impl Source {
         if let Some(listing) = listing {
             return self.fold_answer(of_app(listing), requested, None, step);
         }
-        let Some(work) = self.apps.get(id) else { return };
         // Pods are not known under /v2/apps (trap 30), and what a later event told of is not gone.
-        let may_be_pod =
-            work.entry.app.is_none() && !work.entry.tasks.iter().all(|t| is_app_task(&t.task.id));
-        let is_pod = work.entry.pod.is_some() || may_be_pod;
-        if is_pod || self.answered_since(id, requested) || self.is_newer(id, requested) {
+        if !self.apps.contains_key(id)
+            || self.may_be_pod(id)
+            || self.answered_since(id, requested)
+            || self.is_newer(id, requested)
+        {
             return;
         }
         self.remove_gone(id, requested, step);
+    }
+
+    /// Whether it is a pod, or something that only its tasks' ids tell of, and they do not tell of an app.
+    fn may_be_pod(&self, id: &AppId) -> bool {
+        self.apps.get(id).is_some_and(|work| {
+            let unclear = || !work.entry.tasks.iter().all(|t| is_app_task(&t.task.id));
+            work.entry.pod.is_some() || (work.entry.app.is_none() && unclear())
+        })
     }
 
     /// Removes what an answer lacks, and remembers it, so that the late ends of its tasks mean nothing.

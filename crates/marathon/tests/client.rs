@@ -383,3 +383,14 @@ async fn a_node_that_accepts_and_never_answers_costs_a_listing_the_short_limit()
     let listed = tokio::time::timeout(Duration::from_secs(20), client.listing()).await;
     listed.expect("not a whole listing's limit").unwrap();
 }
+
+#[tokio::test]
+async fn forbidden_pods_are_unknown_and_apps_whole() {
+    let server = Server::start(|head| match path_of(head) {
+        path if path.starts_with("/v2/pods") => Reply::answer("403 Forbidden", &[], HTML),
+        _ => marathon(head),
+    })
+    .await;
+    let listing = client(&[&server.address]).listing().await.unwrap();
+    assert_eq!((listing.apps.len(), listing.pods_unknown, listing.warnings.len()), (1, true, 0));
+}

@@ -58,6 +58,9 @@ pub struct Listing {
     pub apps: Vec<AppListing>,
     /// Pods with their instances.
     pub pods: Vec<Pod>,
+    /// The source does not tell about pods (it may not, or cannot now): `pods` is empty and says nothing. Apps are complete
+    /// nevertheless.
+    pub pods_unknown: bool,
     /// Parts that were left out, and why.
     pub warnings: Vec<Warning>,
 }

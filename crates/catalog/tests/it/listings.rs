@@ -228,7 +228,7 @@ fn an_app_that_could_not_be_read_is_not_taken_for_deleted() {
     let mut bench = Bench::reading(all);
     let warning = |place: &str| Warning { place: place.into(), reason: "is no object".into() };
     let partial = |warnings| {
-        let listing = Box::new(Listing { apps: both(), pods: Vec::new(), warnings });
+        let listing = Box::new(Listing { apps: both(), warnings, ..Listing::default() });
         Observation::Listing { listing, requested_at_event: 0 }
     };
     bench.see(partial(vec![warning("apps[1]")]));
@@ -268,4 +268,20 @@ fn an_app_becomes_a_pod() {
     bench.list(Vec::new(), vec![pod]);
     assert_eq!(bench.shows("/web").len(), 1);
     assert!(bench.entry("/web").unwrap().app.is_none());
+}
+
+#[test]
+fn a_listing_that_says_nothing_about_pods_leaves_them() {
+    let mut one = pod("/pod");
+    one.running = vec![pod_instance("pod.instance-1", "main", TaskStatus::Running)];
+    let mut bench = Bench::reading(Vec::new());
+    bench.list(vec![listed(app("/a"), Vec::new()), listed(app("/b"), Vec::new())], vec![one]);
+    let apps = vec![listed(app("/a"), Vec::new())];
+    let listing = Box::new(Listing { apps, pods_unknown: true, ..Listing::default() });
+    bench.see(Observation::Listing { listing, requested_at_event: 0 });
+    assert_eq!(bench.effects.notices, [], "no part of it is missing");
+    assert!(bench.entry("/pod").is_some_and(|entry| entry.tasks.len() == 1));
+    assert!(bench.entry("/b").is_none(), "apps are complete");
+    bench.list(vec![listed(app("/a"), Vec::new())], Vec::new());
+    assert!(bench.entry("/pod").is_none());
 }

@@ -243,7 +243,7 @@ impl Bench {
         pods: Vec<Pod>,
         requested_at_event: u64,
     ) -> &mut Self {
-        let listing = Box::new(Listing { apps, pods, warnings: Vec::new() });
+        let listing = Box::new(Listing { apps, pods, ..Listing::default() });
         self.see(Observation::Listing { listing, requested_at_event })
     }
 

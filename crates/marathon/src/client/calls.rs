@@ -73,16 +73,21 @@ impl MarathonClient {
         ask.deadline = self.inner.settings.listing_timeout;
         let mut listing = self.call(&ask, |answer| Ok(json::listing(answer.ok()?)?)).await?;
         let pods = self.pods().await?;
-        listing.pods = pods.value;
-        listing.warnings.extend(pods.warnings);
+        listing.pods_unknown = pods.is_none();
+        if let Some(pods) = pods {
+            listing.pods = pods.value;
+            listing.warnings.extend(pods.warnings);
+        }
         Ok(listing)
     }
 
-    /// The status of all pods; none where Marathon does not know pods (before 1.4).
-    async fn pods(&self) -> Result<Parsed<Vec<Pod>>, ClientError> {
+    /// The status of all pods; none where Marathon does not know pods (before 1.4), `None` where he does not tell.
+    async fn pods(&self) -> Result<Option<Parsed<Vec<Pod>>>, ClientError> {
         let known = self.inner.pods.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let paths = match &known {
-            PodsKnown::Absent(leader) if *leader == self.known_leader() => return Ok(Parsed::default()),
+            PodsKnown::Absent(leader) if *leader == self.known_leader() => {
+                return Ok(Some(Parsed::default()));
+            }
             PodsKnown::At(index) => *index..*index + 1,
             _ => 0..PODS_PATHS.len(),
         };
@@ -94,16 +99,31 @@ impl MarathonClient {
             match self.call(&ask, move |answer| read_pods(answer, certain)).await {
                 Ok(PodsAnswer::Pods(pods)) => {
                     self.remember_pods(PodsKnown::At(index));
-                    return Ok(pods);
+                    self.pods_untold(None);
+                    return Ok(Some(pods));
                 }
-                Ok(PodsAnswer::Forbidden) => return Ok(without_pods("not permitted".to_owned())),
+                Ok(PodsAnswer::Forbidden) => {
+                    self.pods_untold(Some("the user may not read them"));
+                    return Ok(None);
+                }
                 Ok(PodsAnswer::Absent) => {}
                 Err(error) if certain => return Err(error),
-                Err(error) => return Ok(without_pods(error.to_string())),
+                Err(error) => {
+                    self.pods_untold(Some(&error.to_string()));
+                    return Ok(None);
+                }
             }
         }
         self.remember_pods(PodsKnown::Absent(self.known_leader()));
-        Ok(Parsed::default())
+        Ok(Some(Parsed::default()))
+    }
+
+    /// Says once that there is nothing about pods, and again only after there was something.
+    fn pods_untold(&self, reason: Option<&str>) {
+        let told = self.inner.pods_untold.swap(reason.is_some(), std::sync::atomic::Ordering::Relaxed);
+        if let Some(reason) = reason.filter(|_| !told) {
+            tracing::warn!("Marathon does not tell about pods, apps are followed without them: {reason}");
+        }
     }
 
     fn remember_pods(&self, known: PodsKnown) {
@@ -232,13 +252,10 @@ fn read_pods(answer: &Answer, certain: bool) -> Result<PodsAnswer, AttemptError>
     let own_words = || json::error_message(&answer.body).is_some();
     match answer.status {
         _ if is_unknown_path(answer) && (!certain || own_words()) => Ok(PodsAnswer::Absent),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !certain => Ok(PodsAnswer::Forbidden),
+        StatusCode::UNAUTHORIZED if !certain => Ok(PodsAnswer::Forbidden),
+        StatusCode::FORBIDDEN => Ok(PodsAnswer::Forbidden),
         _ => Ok(PodsAnswer::Pods(json::pods(answer.ok()?)?)),
     }
-}
-
-fn without_pods(reason: String) -> Parsed<Vec<Pod>> {
-    Parsed { value: Vec::new(), warnings: vec![Warning { place: "pods".to_owned(), reason }] }
 }
 
 #[cfg(test)]

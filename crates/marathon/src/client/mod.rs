@@ -51,6 +51,8 @@ struct Inner {
     settings: ClientSettings,
     routes: Mutex<Routes>,
     pods: Mutex<PodsKnown>,
+    /// It was said that Marathon does not tell about pods.
+    pods_untold: std::sync::atomic::AtomicBool,
 }
 
 /// One request, before it is known whom it goes to.
@@ -130,6 +132,7 @@ impl MarathonClient {
             http: HttpClient::new(&settings.http)?,
             routes: Mutex::new(Routes::new(settings.endpoints.clone())),
             pods: Mutex::new(PodsKnown::default()),
+            pods_untold: false.into(),
             settings,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -40,7 +40,7 @@ pub fn listing(body: &[u8]) -> Result<Listing, JsonError> {
     }
     let mut notes = Notes::default();
     let apps = notes.each("apps", &list, |raw, place, notes| decode_app(raw, "", place, notes));
-    Ok(Listing { apps, pods: Vec::new(), warnings: notes.into_warnings() })
+    Ok(Listing { apps, warnings: notes.into_warnings(), ..Listing::default() })
 }
 
 #[derive(Debug, Default, Deserialize)]
