@@ -35,6 +35,6 @@ mod time;
 
 pub use http::Fault;
 pub use options::{SimOptions, Span, Timeline};
-pub use profile::{Absent, Followers, Overflow, Profile, TaskIds};
+pub use profile::{Overflow, Profile, TaskIds};
 pub use sim::{Sim, SimError, SimHandle};
 pub use time::Time;

@@ -21,24 +21,6 @@ pub enum Overflow {
     Close,
 }
 
-/// What a node that does not lead does with `/v2/events`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Followers {
-    /// It passes the leader's stream on (up to 1.6).
-    Proxy,
-    /// It answers 302 with the leader's address (1.7 on).
-    Redirect,
-}
-
-/// How a field without a value is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Absent {
-    /// As `null` (up to 1.4).
-    Null,
-    /// Not at all (1.5 on).
-    Omitted,
-}
-
 /// One version's behaviour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
@@ -52,18 +34,12 @@ pub struct Profile {
     pub task_ids: TaskIds,
     /// The status of an answer for a path that does not exist.
     pub unknown_path_status: u16,
-    /// What a follower does with `/v2/events`.
-    pub followers: Followers,
     /// What happens to slow readers of the stream.
     pub overflow: Overflow,
     /// How many events may wait for one reader of the stream.
     pub stream_buffer: usize,
     /// Whether `event_type=` selects events.
     pub event_type_filter: bool,
-    /// How absent values are written.
-    pub absent: Absent,
-    /// Whether this version itself knows HTTP callbacks. They can be switched on regardless.
-    pub callbacks: bool,
     /// Whether instances show the conditions Scheduled and Provisioned instead of Created.
     pub scheduled_condition: bool,
     /// Whether a change of an instance's goal is posted with its condition unchanged.
@@ -86,12 +62,9 @@ impl Profile {
             build_ref: "0000000",
             task_ids: TaskIds::InstanceIncarnation,
             unknown_path_status: 500,
-            followers: Followers::Redirect,
             overflow: Overflow::Close,
             stream_buffer: 1024,
             event_type_filter: true,
-            absent: Absent::Omitted,
-            callbacks: false,
             scheduled_condition: true,
             goal_events: true,
             starting_updates: true,
