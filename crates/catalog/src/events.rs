@@ -48,11 +48,15 @@ impl Source {
             ClusterEvent::AppTerminated { app } => self.fold_terminated(&app, step),
             ClusterEvent::UnknownTerminated { app, task, instance } => {
                 self.suspects.explain(&app);
-                for task in self.tasks_of(&app, instance.as_ref(), task.as_ref()) {
-                    self.bury_task(&task, true, step.now);
-                    self.remove_task(&app, &task);
+                let known = self.tasks_of(&app, instance.as_ref(), task.as_ref());
+                for task in &known {
+                    self.bury_task(task, true, step.now);
+                    self.remove_task(&app, task);
                 }
-                self.mark_living(&app, step);
+                // Of what we did not know either, no answer would tell more.
+                if !known.is_empty() {
+                    self.mark_living(&app, step);
+                }
             }
             event @ (ClusterEvent::SchedulerRegistered | ClusterEvent::SchedulerDisconnected) => {
                 if event == ClusterEvent::SchedulerRegistered {

@@ -42,7 +42,7 @@ impl Source {
         // What is dirty is expected to differ, and is clean in a moment.
         let expected = self.refetch.dirty_apps();
         self.tasks_changed = false;
-        self.refetch.answered_listing(requested, step.now + step.settings.coalesce);
+        self.refetch.answered_listing(requested, step.now, step.settings.coalesce);
         for answer in answers {
             self.fold_answer(answer, requested, Some(&expected), step);
         }

@@ -11,6 +11,11 @@ use mconn_model::AppId;
 
 use crate::settings::Settings;
 
+/// How many times as long as the last listing took, from asking for it on, no other one is asked for.
+const LISTING_REST: u32 = 5;
+/// So many apps' last requests are kept before those that do not matter any more are dropped.
+const ASKS_KEPT: usize = 256;
+
 /// What to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Want {
@@ -60,6 +65,10 @@ pub(crate) struct Refetch {
     reconcile: Option<Duration>,
     listing_asked: Option<Duration>,
     last_listing: Option<Duration>,
+    /// How long the answer to the last listing took.
+    listing_took: Duration,
+    /// When apps were asked for last, and how long they are then left alone.
+    asks: BTreeMap<AppId, (Duration, Duration)>,
     bucket: Bucket,
     /// Nothing is asked before then, after failures.
     backoff: Option<(Duration, Duration)>,
@@ -77,6 +86,8 @@ impl Refetch {
             reconcile: None,
             listing_asked: None,
             last_listing: None,
+            listing_took: Duration::ZERO,
+            asks: BTreeMap::new(),
             bucket,
             backoff: None,
             paused: false,
@@ -145,9 +156,12 @@ impl Refetch {
     }
 
     /// Everything was answered by a request made at `requested` events.
-    pub(crate) fn answered_listing(&mut self, requested: u64, again: Duration) {
+    pub(crate) fn answered_listing(&mut self, requested: u64, now: Duration, coalesce: Duration) {
+        let again = now + coalesce;
         self.backoff = None;
-        self.listing_asked = None;
+        if let Some(asked) = self.listing_asked.take() {
+            self.listing_took = now.saturating_sub(asked);
+        }
         if self.listing.is_some_and(|(_, event)| event <= requested) {
             self.listing = None;
         }
@@ -192,6 +206,7 @@ impl Refetch {
     pub(crate) fn refused(&mut self, want: &Want, again: Duration) {
         match want {
             Want::App(app) => {
+                self.asks.remove(app);
                 if let Some(dirty) = self.dirty.get_mut(app) {
                     dirty.asked = None;
                     dirty.due = again;
@@ -257,7 +272,8 @@ impl Refetch {
             return out;
         }
         if self.listing_is_due(now, settings) {
-            let free = self.last_listing.map_or(now, |last| last + settings.listing_gap);
+            let gap = settings.listing_gap.max(self.listing_took * LISTING_REST);
+            let free = self.last_listing.map_or(now, |last| last + gap);
             let paid = if free > now { Err(free) } else { self.bucket.take(now, settings) };
             match paid {
                 Ok(()) => self.ask_listing(now, settings, &mut out),
@@ -292,31 +308,50 @@ impl Refetch {
         out.push(Want::Listing);
     }
 
+    /// Whoever waits longest is asked for first: the order of ids would starve the last ones when the budget is used up.
     fn ask_singles(&mut self, now: Duration, settings: &Settings, out: &mut Vec<Want>) {
         let mut wake: Option<Duration> = None;
-        let mut broke = None;
+        let mut wake_at = |at: Duration| wake = Some(wake.map_or(at, |wake| wake.min(at)));
+        let mut due = Vec::new();
         for (app, dirty) in &mut self.dirty {
             if dirty.asked.is_some_and(|asked| asked + settings.answer_within <= now) {
                 dirty.asked = None;
             }
-            if dirty.asked.is_none() && dirty.due <= now && broke.is_none() {
-                match self.bucket.take(now, settings) {
-                    Ok(()) => {
-                        dirty.asked = Some(now);
-                        out.push(Want::App(app.clone()));
-                    }
-                    Err(later) => broke = Some(later),
-                }
+            let free = self.asks.get(app).map_or(Duration::ZERO, |(at, gap)| *at + *gap);
+            match dirty.asked {
+                Some(asked) => wake_at(asked + settings.answer_within),
+                None if dirty.due.max(free) <= now => due.push((dirty.due, app.clone())),
+                None => wake_at(dirty.due.max(free)),
             }
-            let next = match (dirty.asked, broke) {
-                (Some(asked), _) => asked + settings.answer_within,
-                (None, Some(later)) => later.max(dirty.due),
-                (None, None) => dirty.due,
-            };
-            wake = Some(wake.map_or(next, |wake| wake.min(next)));
+        }
+        due.sort();
+        for (_, app) in due {
+            if let Err(later) = self.bucket.take(now, settings) {
+                wake_at(later);
+                break;
+            }
+            self.note_ask(&app, now, settings);
+            if let Some(dirty) = self.dirty.get_mut(&app) {
+                dirty.asked = Some(now);
+                wake_at(now + settings.answer_within);
+            }
+            out.push(Want::App(app));
         }
         if let Some(wake) = wake {
             self.wake_at(wake);
         }
+    }
+
+    fn note_ask(&mut self, app: &AppId, now: Duration, settings: &Settings) {
+        let (first, longest) = settings.app_gap;
+        let noisy = |(at, gap): &(Duration, Duration)| now < *at + *gap * 2;
+        if self.asks.len() >= ASKS_KEPT {
+            self.asks.retain(|_, ask| noisy(ask));
+        }
+        let gap = match self.asks.get(app) {
+            Some(ask) if noisy(ask) => (ask.1 * 2).min(longest),
+            _ => first,
+        };
+        self.asks.insert(app.clone(), (now, gap));
     }
 }

@@ -12,11 +12,15 @@ pub struct Settings {
     pub coalesce: Duration,
     /// With more dirty apps than this, the whole listing is cheaper than single requests. Default 10.
     pub singles_max: usize,
+    /// Shortest time between two requests for one app: it doubles from the first to the second while events about the app
+    /// go on, so that one noisy app does not use up the budget. Default 1 s to 30 s.
+    pub app_gap: (Duration, Duration),
     /// Requests that the catalog may cause per source and minute, listings and single apps together. Default 120.
     pub requests_per_minute: u32,
     /// Requests that may be made at once after a quiet time. Default 20.
     pub requests_burst: u32,
-    /// Shortest time between two listings that the catalog asks for. Default 1 s.
+    /// Shortest time between two listings that the catalog asks for, and at least five times what the last one took, so
+    /// that Marathon is not busy with listings alone. Default 1 s.
     pub listing_gap: Duration,
     /// A request that nobody answered for this long is made again. Default 60 s.
     pub answer_within: Duration,
@@ -56,6 +60,7 @@ impl Default for Settings {
             publish_every: Duration::from_millis(20),
             coalesce: Duration::from_millis(100),
             singles_max: 10,
+            app_gap: (Duration::from_secs(1), Duration::from_secs(30)),
             requests_per_minute: 120,
             requests_burst: 20,
             listing_gap: Duration::from_secs(1),

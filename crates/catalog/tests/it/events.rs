@@ -84,7 +84,7 @@ fn other_events() {
         instance: Some(instance(id)),
     };
     check("unknown terminated, known to us", unknown("/web", of), &[], &["/web"]);
-    check("unknown terminated, unknown to us", unknown("/other", "other.instance-1"), &[&running], &["*"]);
+    check("unknown terminated, unknown to us", unknown("/other", "other.instance-1"), &[&running], &[]);
 
     check("terminated", ClusterEvent::AppTerminated { app: app_id("/web") }, &["no such app"], &[]);
     check("pod changed", ClusterEvent::PodChanged { pod: Some(app_id("/pod")) }, &[&running], &["*"]);

@@ -15,6 +15,11 @@ fn touch(bench: &mut Bench, n: usize) {
     bench.event(status(&format!("/g/a{n:04}"), &format!("a{n:04}.1"), TaskStatus::Running));
 }
 
+/// What is asked for next, within ten seconds.
+fn until_asked(bench: &mut Bench) -> Vec<String> {
+    (0..100).map(|_| bench.pass_ms(100).asked()).find(|asked| !asked.is_empty()).unwrap_or_default()
+}
+
 #[test]
 fn many_events_of_one_app_are_one_request() {
     let mut bench = Bench::reading(apps(1));
@@ -63,11 +68,11 @@ fn trap_30_pods_are_never_asked_for_alone() {
     bench.list(Vec::new(), vec![one.clone()]);
     bench.event(status("/pod", "pod.instance-1.main", TaskStatus::Killing));
     assert_eq!(bench.shows("/pod"), ["pod.instance-1.main killing agent1:31500,9.0.2.1:9090"]);
-    assert_eq!(bench.pass_ms(1500).asked(), ["*"]);
+    assert_eq!(until_asked(&mut bench), ["*"]);
     bench.list(Vec::new(), vec![one.clone()]);
     // One that we do not know: only its task's id tells.
     bench.event(status("/new", "new.instance-1.main", TaskStatus::Running));
-    assert_eq!(bench.pass_ms(1500).asked(), ["*"]);
+    assert_eq!(until_asked(&mut bench), ["*"]);
     bench.list(Vec::new(), vec![one]);
     bench.event(status("/app", "app.instance-1._app.1", TaskStatus::Running));
     assert_eq!(bench.pass_ms(1500).asked(), ["/app"]);
@@ -80,7 +85,9 @@ fn trap_30_pods_are_never_asked_for_alone() {
 
 #[test]
 fn the_budget_bounds_a_storm() {
-    let mut bench = Bench::reading(apps(5));
+    let mut bench =
+        Bench::with(Settings { app_gap: (Duration::ZERO, Duration::ZERO), ..Settings::default() });
+    bench.see(Observation::Attached).list(apps(5), Vec::new());
     let mut asked = 0;
     for _ in 0..600 {
         (0..5).for_each(|n| touch(&mut bench, n));
@@ -204,4 +211,80 @@ fn publishing_is_coalesced() {
     let second = catalog.publish(Duration::from_millis(120));
     assert_eq!((first.version + 1, catalog.publish_by()), (second.version, None));
     assert!(std::sync::Arc::ptr_eq(&second, &catalog.publish(Duration::from_millis(500))));
+}
+
+#[test]
+fn a_used_up_budget_goes_to_whoever_waits_longest() {
+    let settings = Settings {
+        app_gap: (Duration::ZERO, Duration::ZERO),
+        requests_burst: 1,
+        requests_per_minute: 60,
+        ..Settings::default()
+    };
+    let mut bench = Bench::with(settings);
+    bench.see(Observation::Attached).list(apps(10), Vec::new());
+    let mut asked = Vec::new();
+    for step in 0..100 {
+        (0..4).for_each(|n| touch(&mut bench, n));
+        if step == 10 {
+            touch(&mut bench, 9);
+        }
+        bench.pass_ms(100);
+        for id in bench.asked() {
+            bench.answer(&id, apps(10).into_iter().find(|listed| listed.app.id.as_str() == id));
+            asked.push(id);
+        }
+    }
+    assert!(asked.iter().any(|id| id == "/g/a0009"), "{asked:?}");
+    assert!((0..4).all(|n| asked.contains(&format!("/g/a{n:04}"))), "{asked:?}");
+}
+
+#[test]
+fn a_noisy_app_is_asked_for_ever_more_rarely_until_it_is_quiet() {
+    let mut bench = Bench::reading(apps(1));
+    let mut times = Vec::new();
+    let start = bench.now;
+    for _ in 0..1200 {
+        touch(&mut bench, 0);
+        bench.pass_ms(100);
+        for id in bench.asked() {
+            times.push((bench.now - start).as_secs());
+            bench.answer(&id, apps(1).pop());
+        }
+    }
+    assert_eq!(times, [0, 1, 3, 7, 15, 31, 61, 91], "gaps of 1, 2, 4, 8, 16 and then 30 seconds");
+    bench.pass(Duration::from_secs(100)).asked();
+    bench.answer("/g/a0000", apps(1).pop());
+    bench.pass(Duration::from_secs(100));
+    touch(&mut bench, 0);
+    assert_eq!(bench.pass_ms(150).asked(), ["/g/a0000"], "at once after a quiet time");
+}
+
+#[test]
+fn slow_listings_rest_five_times_as_long_as_they_took() {
+    let mut bench = Bench::reading(apps(50));
+    let mut asked = 0;
+    for _ in 0..300 {
+        bench.event(group("/g")).pass_ms(100);
+        for _ in bench.asked() {
+            asked += 1;
+            bench.pass_ms(2000).list(apps(50), Vec::new());
+        }
+    }
+    let whole = 300 / 80 + 1;
+    assert!((whole - 1..=whole + 1).contains(&asked), "{asked} listings of two seconds each");
+}
+
+#[test]
+fn the_end_of_an_unknown_task_of_an_unknown_app_is_not_worth_a_request() {
+    let mut bench = Bench::reading(apps(1));
+    let end = |app: &str, task: &str| ClusterEvent::UnknownTerminated {
+        app: app_id(app),
+        task: Some(task_id(task)),
+        instance: None,
+    };
+    bench.event(end("/never", "never.1"));
+    assert_eq!(bench.pass_ms(5000).asked(), Vec::<String>::new());
+    bench.event(end("/g/a0000", "a0000.1"));
+    assert_eq!(bench.pass_ms(5000).asked(), ["/g/a0000"]);
 }
