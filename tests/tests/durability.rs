@@ -169,3 +169,35 @@ async fn a_damaged_directory_is_refused_and_can_be_repaired() {
     assert_eq!(node.api.inventory("Test").await, ["t"]);
     assert_eq!(node.api.get("/v1/module/preset/Test").await.json[0]["appId"], "/group/app");
 }
+
+#[tokio::test]
+async fn events_wait_for_a_module_that_is_left_out_by_mistake_until_it_is_dropped_on_purpose() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let mut node = Node::start(&dir, &[]);
+    node.api.preset("Test", "/app").await;
+    node.api.send("POST", "/v1/module/queue/pause/Test", None).await;
+    for task in ["a", "b"] {
+        node.api.post("/v1/queue", &status_update(task, "TASK_RUNNING", "/app")).await;
+    }
+    node.process.signal("TERM");
+    assert_eq!(node.process.exit_code(), 0);
+
+    let mut mistaken = Node::start(&dir, &[("MCONN_MODULE_START", "Tset")]);
+    let warning = "2 stored events are owed to module \"Test\"";
+    until("it is warned", async || mistaken.process.output().contains(warning)).await;
+    mistaken.process.signal("TERM");
+    assert_eq!(mistaken.process.exit_code(), 0);
+
+    let mut node = Node::start(&dir, &[]);
+    until("both are handled", async || node.api.inventory("Test").await == ["a", "b"]).await;
+    node.process.signal("TERM");
+    assert_eq!(node.process.exit_code(), 0);
+
+    let dropped = run_to_end(&["store", "drop-module", "Test", "--data-dir", path], &[]);
+    let said = String::from_utf8_lossy(&dropped.stdout);
+    assert!(said.contains("1 presets, 2 inventory items"), "{said}");
+    let node = Node::start(&dir, &[]);
+    assert!(node.api.inventory("Test").await.is_empty());
+    assert_eq!(node.api.get("/v1/module/preset/Test").await.json, json!([]));
+}
