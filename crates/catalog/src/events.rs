@@ -3,10 +3,11 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mconn_model::{
     App, AppId, AppTask, ClusterEvent, DeploymentPhase, InstanceCondition, InstanceId, IpAddress,
-    StatusUpdate, TaskId, TaskStatus,
+    StatusUpdate, TaskId, TaskStatus, Timestamp,
 };
 
 use crate::effects::Why;
@@ -41,7 +42,7 @@ impl Source {
                     None => self.refetch.want_listing(self.state.events, due),
                 }
             }
-            ClusterEvent::GroupChanged { group } => self.fold_group(&group, step),
+            ClusterEvent::GroupChanged { group, version } => self.fold_group(&group, version, step),
             ClusterEvent::Deployment { id: _, phase, affected } => {
                 self.fold_deployment(phase, &affected, step);
             }
@@ -205,10 +206,14 @@ impl Source {
         if let Some(work) = self.apps.get_mut(&id) {
             work.defined = self.state.events;
         }
+        if let Some(version) = self.definition(&id).app.and_then(|app| app.version) {
+            self.written = Some((version, step.now));
+            self.refetch.explain_group(version);
+        }
         self.mark(&id, None, step);
     }
 
-    fn fold_group(&mut self, group: &Arc<str>, step: &Step<'_>) {
+    fn fold_group(&mut self, group: &Arc<str>, version: Option<Timestamp>, step: &Step<'_>) {
         self.suspects.explain_group(group);
         if self.stirred.len() >= STIRRED_MAX {
             self.stirred.clear();
@@ -230,7 +235,14 @@ impl Source {
             self.awaited.range::<str, _>(from).next().is_some_and(|id| id.as_str().starts_with(&below));
         // What is new below the group can be seen in a listing alone.
         if awaited || known.is_empty() || known.len() > few || known.iter().any(|(_, app)| !app) {
-            self.refetch.want_listing(self.state.events, step.now + step.settings.coalesce);
+            // One app was written, and is asked for alone: its own event says so before this one or after it.
+            let written = |(written, at): (Timestamp, Duration)| {
+                Some(written) == version && step.now <= at + step.settings.coalesce
+            };
+            if !self.written.is_some_and(written) {
+                let due = step.now + step.settings.coalesce;
+                self.refetch.want_group_listing(version, self.state.events, due);
+            }
         } else {
             for (id, _) in &known {
                 self.mark(id, None, step);

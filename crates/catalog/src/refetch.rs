@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mconn_model::AppId;
+use mconn_model::{AppId, Timestamp};
 
 use crate::settings::Settings;
 
@@ -61,6 +61,8 @@ pub(crate) struct Refetch {
     dirty: BTreeMap<AppId, Dirty>,
     /// A listing is wanted then, because of that event.
     listing: Option<(Duration, u64)>,
+    /// It is wanted only because of a changed group, of this version.
+    listing_of_group: Option<Timestamp>,
     /// A listing is wanted not before then, whatever arrives until then.
     reconcile: Option<Duration>,
     listing_asked: Option<Duration>,
@@ -83,6 +85,7 @@ impl Refetch {
         Self {
             dirty: BTreeMap::new(),
             listing: None,
+            listing_of_group: None,
             reconcile: None,
             listing_asked: None,
             last_listing: None,
@@ -131,7 +134,22 @@ impl Refetch {
         self.dirty.remove(app);
     }
 
+    /// A changed group alone wants a listing; [`Refetch::explain_group`] takes that back.
+    pub(crate) fn want_group_listing(&mut self, version: Option<Timestamp>, event: u64, due: Duration) {
+        let alone = self.listing.is_none();
+        self.want_listing(event, due);
+        self.listing_of_group = version.filter(|_| alone);
+    }
+
+    /// The change of this version was the writing of one app.
+    pub(crate) fn explain_group(&mut self, version: Timestamp) {
+        if self.listing_of_group.take_if(|of| *of == version).is_some() {
+            self.listing = None;
+        }
+    }
+
     pub(crate) fn want_listing(&mut self, event: u64, due: Duration) {
+        self.listing_of_group = None;
         let due = self.listing.map_or(due, |(earlier, _)| earlier.min(due));
         self.listing = Some((due, event));
         self.wake_at(due);
@@ -164,6 +182,7 @@ impl Refetch {
         }
         if self.listing.is_some_and(|(_, event)| event <= requested) {
             self.listing = None;
+            self.listing_of_group = None;
         }
         self.dirty.retain(|_, dirty| dirty.event > requested);
         for dirty in self.dirty.values_mut().filter(|dirty| dirty.asked.is_none()) {
@@ -197,6 +216,7 @@ impl Refetch {
                 self.listing_asked = None;
                 let event = self.listing.map_or(0, |(_, event)| event);
                 self.listing = Some((until, event));
+                self.listing_of_group = None;
             }
         }
         self.wake_at(until);
@@ -216,6 +236,7 @@ impl Refetch {
                 self.listing_asked = None;
                 let event = self.listing.map_or(0, |(_, event)| event);
                 self.listing = Some((again, event));
+                self.listing_of_group = None;
             }
         }
         self.wake_at(again);
@@ -264,6 +285,7 @@ impl Refetch {
             }
             self.listing_asked = None;
             self.listing = Some((now, self.listing.map_or(0, |(_, event)| event)));
+            self.listing_of_group = None;
         }
         if let Some((until, _)) = self.backoff
             && until > now
@@ -301,6 +323,7 @@ impl Refetch {
         self.listing_asked = Some(now);
         self.last_listing = Some(now);
         self.listing = None;
+        self.listing_of_group = None;
         if self.reconcile.is_some_and(|due| due <= now) {
             self.reconcile = None;
         }

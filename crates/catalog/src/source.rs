@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mconn_model::{
     App, AppEntry, AppId, AppTask, Endpoint, Freshness, Pod, SourceId, SourceState, TaskEntry, TaskId,
+    Timestamp,
 };
 
 use crate::digest;
@@ -52,6 +53,8 @@ pub(crate) struct Source {
     /// Groups that changed since the last listing, with the event that said so: what differs below them is expected.
     /// Bounded by [`STIRRED_MAX`].
     pub(crate) stirred: Vec<(Arc<str>, u64)>,
+    /// The version of the app that was written last, and when we heard of it.
+    pub(crate) written: Option<(Timestamp, Duration)>,
     /// The newest whole listing folded, as number of events at its request: answers older than this say nothing, not
     /// even about apps that it did not have.
     pub(crate) listed: u64,
@@ -105,6 +108,7 @@ impl Source {
             suspects: Suspects::default(),
             awaited: BTreeSet::new(),
             stirred: Vec::new(),
+            written: None,
             listed: 0,
             attached: false,
             trusted: false,

@@ -123,6 +123,8 @@ struct EventDto<'a> {
     #[serde(borrow)]
     group_id: Text<'a>,
     #[serde(borrow)]
+    version: Text<'a>,
+    #[serde(borrow)]
     id: Text<'a>,
     #[serde(borrow)]
     plan: Object<PlanDto<'a>>,
@@ -222,9 +224,10 @@ fn other(event_type: &str, dto: &EventDto<'_>) -> Result<ClusterEvent, String> {
         "pod_created_event" | "pod_updated_event" | "pod_deleted_event" => {
             ClusterEvent::PodChanged { pod: dto.uri.get().and_then(pod_of_uri) }
         }
-        "group_change_success" => {
-            ClusterEvent::GroupChanged { group: dto.group_id.shared().unwrap_or_else(|| "/".into()) }
-        }
+        "group_change_success" => ClusterEvent::GroupChanged {
+            group: dto.group_id.shared().unwrap_or_else(|| "/".into()),
+            version: dto.version.get().and_then(Timestamp::parse),
+        },
         "deployment_info" => deployment(dto, DeploymentPhase::StepBegan),
         "deployment_step_success" | "deployment_step_failure" => deployment(dto, DeploymentPhase::StepEnded),
         "deployment_success" => deployment(dto, DeploymentPhase::Succeeded),

@@ -139,6 +139,8 @@ pub enum ClusterEvent {
     GroupChanged {
         /// Absolute path; `/` for everything.
         group: Arc<str>,
+        /// The version of the change; an app that was written alone has the same.
+        version: Option<Timestamp>,
     },
     /// `deployment_info`, `deployment_step_*`, `deployment_success`, `deployment_failed`.
     Deployment {

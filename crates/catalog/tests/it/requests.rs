@@ -288,3 +288,24 @@ fn the_end_of_an_unknown_task_of_an_unknown_app_is_not_worth_a_request() {
     bench.event(end("/g/a0000", "a0000.1"));
     assert_eq!(bench.pass_ms(5000).asked(), ["/g/a0000"]);
 }
+
+#[test]
+fn the_group_of_an_app_that_was_written_needs_no_listing() {
+    let version = Some(Timestamp::from_millis(77));
+    let changed = || ClusterEvent::GroupChanged { group: "/".into(), version };
+    let written = || ClusterEvent::AppDefinition { app: Box::new(App { version, ..app("/g/a0007") }) };
+    for events in [[changed(), written()], [written(), changed()]] {
+        let mut bench = Bench::reading(apps(50));
+        for event in events {
+            bench.event(event);
+        }
+        assert_eq!(bench.pass_ms(3000).asked(), ["/g/a0007"]);
+    }
+    let mut bench = Bench::reading(apps(50));
+    bench.event(group("/g")).event(changed()).event(written());
+    assert_eq!(until_asked(&mut bench), ["*"], "another change is not explained by it");
+    let mut bench = Bench::reading(apps(50));
+    bench.event(written()).pass_ms(1000).asked();
+    bench.event(changed());
+    assert_eq!(until_asked(&mut bench), ["*"], "nor one much later");
+}

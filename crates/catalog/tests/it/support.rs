@@ -164,7 +164,7 @@ pub(crate) fn health(app: &str, task: &str, healthy: Option<bool>) -> ClusterEve
 }
 
 pub(crate) fn group(path: &str) -> ClusterEvent {
-    ClusterEvent::GroupChanged { group: path.into() }
+    ClusterEvent::GroupChanged { group: path.into(), version: None }
 }
 
 pub(crate) fn deployment(phase: DeploymentPhase, apps: &[&str]) -> ClusterEvent {
