@@ -148,9 +148,6 @@ fn anchor(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// Linked before it is written: the figures. Goes away as soon as the file is there.
-const COMING: [&str; 1] = ["bench/README.md"];
-
 #[test]
 fn links_lead_somewhere() {
     let mut findings = Vec::new();
@@ -160,9 +157,6 @@ fn links_lead_somewhere() {
             let here = root().join(&name);
             let target = if file.is_empty() { here } else { here.with_file_name(file) };
             let Ok(found) = fs::canonicalize(&target) else {
-                if COMING.contains(&link.as_str()) {
-                    continue;
-                }
                 findings.push(format!("{name}: {link}: there is no such file"));
                 continue;
             };
