@@ -23,7 +23,6 @@ fn quick() -> FollowSettings {
         backoff_min: Duration::from_millis(10),
         backoff_max: Duration::from_millis(50),
         poll_interval: Duration::from_millis(20),
-        coalesce: Duration::from_millis(1),
         ..FollowSettings::default()
     }
 }

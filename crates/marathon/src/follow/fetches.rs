@@ -10,8 +10,7 @@ use crate::client::is_addressable;
 /// What the catalog asks for. The answer comes as an observation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// One app. Asked for as a listing where it is a pod or cannot be asked for alone, where too many wait, and where
-    /// a listing is about to be made anyway: then that listing is the answer.
+    /// One app. Asked for as a listing where it is a pod or cannot be asked for alone: then that listing is the answer.
     App(AppId),
     /// Everything.
     Listing,
@@ -40,24 +39,23 @@ pub(super) struct Fetches {
     in_flight: Option<InFlight>,
     listing: bool,
     apps: VecDeque<AppId>,
-    /// Nothing is sent before this: collecting, or pausing after a failure.
+    /// Nothing is sent before this: pausing after a failure.
     not_before: Duration,
 }
 
 impl Fetches {
-    /// Wants everything; single apps that wait are part of it.
+    /// Wants everything. Single apps are asked for nevertheless: events may come between the two.
     pub(super) fn want_listing(&mut self, not_before: Duration) {
         self.want(not_before);
         self.listing = true;
-        self.apps.clear();
     }
 
-    /// Wants one app; the limit turns too many of them into a listing.
-    pub(super) fn want_app(&mut self, id: AppId, not_before: Duration, max_single_apps: usize) {
-        if self.listing || self.apps.contains(&id) {
+    /// Wants one app. How many are worth a listing is the catalog's to say.
+    pub(super) fn want_app(&mut self, id: AppId, not_before: Duration) {
+        if self.apps.contains(&id) {
             return;
         }
-        if !is_addressable(&id) || self.apps.len() >= max_single_apps {
+        if !is_addressable(&id) {
             return self.want_listing(not_before);
         }
         self.want(not_before);
@@ -103,8 +101,9 @@ impl Fetches {
         self.in_flight.take()
     }
 
-    /// Gives up what is under way; whether there was anything.
+    /// Gives up what is under way and what waits; whether anything was under way.
     pub(super) fn cancel(&mut self) -> bool {
+        (self.listing, self.apps) = (false, VecDeque::new());
         self.in_flight.take().is_some()
     }
 
@@ -132,12 +131,12 @@ mod tests {
     #[test]
     fn one_at_a_time_and_coalesced() {
         let mut fetches = Fetches::default();
-        fetches.want_app(id("/a"), MS(50), 10);
-        fetches.want_app(id("/b"), MS(90), 10);
-        fetches.want_app(id("/a"), MS(90), 10);
+        fetches.want_app(id("/a"), MS(50));
+        fetches.want_app(id("/b"), MS(90));
+        fetches.want_app(id("/a"), MS(90));
         assert_eq!((fetches.deadline(), fetches.start(MS(49), 0)), (Some(MS(50)), None));
         assert_eq!(fetches.start(MS(50), 7), Some(Fetch::App(id("/a"))));
-        fetches.want_app(id("/a"), MS(100), 10);
+        fetches.want_app(id("/a"), MS(100));
         assert_eq!((fetches.deadline(), fetches.start(MS(60), 8)), (None, None), "one in flight");
         assert_eq!(fetches.answered().unwrap().at_event, 7);
         assert_eq!(fetches.start(MS(60), 8), Some(Fetch::App(id("/b"))));
@@ -146,15 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn many_apps_become_one_listing() {
+    fn a_listing_comes_first_and_apps_that_cannot_be_asked_for_are_one() {
         let mut fetches = Fetches::default();
-        for index in 0..=10 {
-            fetches.want_app(id(&format!("/a{index}")), MS(0), 10);
-        }
+        fetches.want_app(id("/a"), MS(0));
+        fetches.want_listing(MS(0));
         assert_eq!(fetches.start(MS(0), 0), Some(Fetch::Listing));
         fetches.answered();
+        assert_eq!(fetches.start(MS(0), 0), Some(Fetch::App(id("/a"))));
+        fetches.answered();
         assert_eq!((fetches.start(MS(0), 0), fetches.deadline()), (None, None));
-        fetches.want_app(id("/x/versions"), MS(0), 10);
+        fetches.want_app(id("/x/versions"), MS(0));
         assert_eq!(fetches.start(MS(0), 0), Some(Fetch::Listing), "cannot be asked for alone");
     }
 }

@@ -247,12 +247,9 @@ impl Follower {
     }
 
     fn requested(&mut self, request: Request, moment: Moment) {
-        let at = moment.now.saturating_add(self.settings.coalesce);
         match request {
-            Request::App(id) if !self.pods.contains(&id) => {
-                self.fetches.want_app(id, at, self.settings.max_single_apps);
-            }
-            Request::App(_) | Request::Listing => self.fetches.want_listing(at),
+            Request::App(id) if !self.pods.contains(&id) => self.fetches.want_app(id, moment.now),
+            Request::App(_) | Request::Listing => self.fetches.want_listing(moment.now),
         }
     }
 

@@ -28,11 +28,6 @@ pub struct FollowSettings {
     pub poll_after_failures: u32,
     /// How often a stream is tried where Marathon says that there is none; default 300 s.
     pub stream_retry: Duration,
-    /// Requests are collected for this long before the first is made; default 50 ms. Results of health checks become
-    /// visible a little after their event (spec/marathon.md section 6.5).
-    pub coalesce: Duration,
-    /// More single apps than this are fetched as one listing; default 10.
-    pub max_single_apps: usize,
     /// Which events are asked for.
     pub filter: EventFilter,
     /// Largest accepted event in bytes; default 64 MiB.
@@ -51,8 +46,6 @@ impl Default for FollowSettings {
             poll_interval: Duration::from_secs(10),
             poll_after_failures: 3,
             stream_retry: Duration::from_secs(300),
-            coalesce: Duration::from_millis(50),
-            max_single_apps: 10,
             filter: EventFilter::default(),
             event_limit: MAX_EVENT_BYTES,
         }

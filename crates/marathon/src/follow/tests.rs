@@ -133,14 +133,11 @@ fn the_stream_is_attached_before_anything_is_listed() {
 fn answers_say_after_which_event_they_were_asked_for() {
     let mut play = Play::attached();
     play.does(Input::Received(vec![event()]), &["event"]);
-    play.does(Input::Requested(Request::App(id("/a"))), &[]);
-    play.does(Input::Received(vec![event()]), &["event"]);
-    play.passes(50, &["fetch /a"]);
+    play.does(Input::Requested(Request::App(id("/a"))), &["fetch /a"]);
     play.does(Input::Received(vec![event()]), &["event"]);
     play.does(Input::Requested(Request::App(id("/a"))), &[]);
+    play.does(app(), &["/a gone at 1", "fetch /a"]);
     play.does(app(), &["/a gone at 2"]);
-    play.passes(50, &["fetch /a"]);
-    play.does(app(), &["/a gone at 3"]);
 }
 
 #[test]
@@ -246,8 +243,7 @@ fn full_comparisons_come_at_a_jittered_interval() {
 #[test]
 fn failures_pause_all_requests_and_a_failing_app_brings_a_comparison() {
     let mut play = Play::attached();
-    play.does(Input::Requested(Request::App(id("/a"))), &[]);
-    play.passes(50, &["fetch /a"]);
+    play.does(Input::Requested(Request::App(id("/a"))), &["fetch /a"]);
     play.does(Input::App(Err("500".to_owned())), &["failed /a"]);
     play.does(Input::Requested(Request::App(id("/b"))), &[]);
     play.passes(749, &[]);
@@ -262,8 +258,7 @@ fn pods_are_never_asked_for_as_apps() {
     let mut play = Play::attached();
     let changed = ClusterEvent::PodChanged { pod: Some(id("/p")) };
     play.does(Input::Received(vec![changed]), &["event"]);
-    play.does(Input::Requested(Request::App(id("/p"))), &[]);
-    play.passes(50, &["fetch listing"]);
+    play.does(Input::Requested(Request::App(id("/p"))), &["fetch listing"]);
 }
 
 #[test]
