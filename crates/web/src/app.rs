@@ -94,7 +94,9 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Bytes of a request's body. 1 MiB (MCONN_BODY_LIMIT): a hundred times the largest event seen.
     pub body_limit: usize,
-    /// Connections at once; further ones wait in the kernel's queue. 1024 (MCONN_MAX_CONNECTIONS).
+    /// Connections that are served at once. For one more, the one that has waited longest for a request is closed; if
+    /// none does, it waits: as many again here, the rest in the kernel's queue. So the process needs file descriptors for
+    /// twice as many. 1024 (MCONN_MAX_CONNECTIONS).
     pub max_connections: usize,
     /// Event streams at once. 64: each may hold its connection for days.
     pub max_streams: usize,
