@@ -11,6 +11,12 @@ fn app(id: &str, instances: u32) -> Value {
     })
 }
 
+/// No stream can be attached from now on.
+async fn refuse_streams(sim: &Sim) {
+    let answer = sim.api.post("/sim/fault", &json!({"refuseStreams": true})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
 /// Ids of the tasks that run in the simulated cluster, sorted.
 async fn truth(sim: &Client) -> Vec<String> {
     let tasks = sim.get("/v2/tasks?status=running").await.json;
@@ -90,7 +96,7 @@ async fn a_lost_stream_loses_nothing() {
     sim.api.post("/v2/apps", &app("/web", 3)).await;
     until_equal(&sim, &node, 3).await;
 
-    sim.api.post("/sim/fault", &json!({"refuse_streams": true})).await;
+    refuse_streams(&sim).await;
     sim.api.post("/sim/streams/close", &json!({})).await;
     sim.api.send("PUT", "/v2/apps/web", Some(&json!({"instances": 1}))).await;
     until_equal(&sim, &node, 1).await;
@@ -108,7 +114,7 @@ async fn a_task_that_died_in_a_gap_of_the_stream_leaves_the_inventory() {
     sim.api.post("/v2/apps", &app("/web", 3)).await;
     until_equal(&sim, &node, 3).await;
 
-    sim.api.post("/sim/fault", &json!({"refuse_streams": true})).await;
+    refuse_streams(&sim).await;
     sim.api.post("/sim/streams/close", &json!({})).await;
     sim.api.send("PUT", "/v2/apps/web", Some(&json!({"instances": 1}))).await;
     until("only one is left", async || truth(&sim.api).await.len() == 1).await;
@@ -119,7 +125,7 @@ async fn a_task_that_died_in_a_gap_of_the_stream_leaves_the_inventory() {
 #[tokio::test]
 async fn without_a_stream_scaling_arrives_by_polling() {
     let sim = Sim::start(&[]);
-    sim.api.post("/sim/fault", &json!({"refuse_streams": true})).await;
+    refuse_streams(&sim).await;
     let dir = TempDir::new().unwrap();
     let node = start(&dir, &sim, &[]);
     node.api.preset("Test", "/web").await;
@@ -171,7 +177,7 @@ async fn a_leader_change_syncs_all_modules() {
 #[tokio::test]
 async fn callbacks_work_where_there_is_no_stream() {
     let sim = Sim::start(&[]);
-    sim.api.post("/sim/fault", &json!({"refuse_streams": true})).await;
+    refuse_streams(&sim).await;
     let dir = TempDir::new().unwrap();
     // The node has to know its own address before it starts.
     let port = {
