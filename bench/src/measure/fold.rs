@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use mconn_catalog::{Catalog, Settings};
 use mconn_model::{
     AppListing, ClusterEvent, Listing, Observation, SourceId, StatusUpdate, TaskEvent, TaskId, TaskStatus,
+    Timestamp,
 };
 
 use crate::Result;
@@ -20,7 +21,7 @@ const PER_SNAPSHOT: usize = 100;
 pub(crate) fn measure(first: Listing, second: Listing) -> Result<(Duration, Vec<Sample>)> {
     let source = SourceId::new("marathon")?;
     let mut rng = fastrand::Rng::with_seed(1);
-    let mut catalog = Catalog::new(Settings::default(), [source.clone()]);
+    let mut catalog = Catalog::new(Settings::default(), Timestamp::from_millis(0), [source.clone()]);
     let start = Instant::now();
     let listing = |listing| Observation::Listing { listing: Box::new(listing), requested_at_event: 0 };
     let updates = updates(&first.apps, &mut rng)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{AppEntry, AppId, Freshness, Observation, Snapshot, SourceId};
+use mconn_model::{AppEntry, AppId, Cause, Freshness, Gone, Observation, Snapshot, SourceId, Timestamp};
 
 use crate::effects::{Effects, Fetch, Notice, Why};
 use crate::refetch::Want;
@@ -23,21 +23,25 @@ const CHECKED_MAX: usize = 500;
 #[derive(Debug)]
 pub struct Catalog {
     settings: Settings,
+    epoch: Timestamp,
     sources: BTreeMap<SourceId, Source>,
     published: Arc<Snapshot>,
     published_at: Option<Duration>,
     /// Since when the published snapshot is old.
     dirty_since: Option<Duration>,
+    gone: Arc<[Gone]>,
 }
 
 impl Catalog {
-    /// An empty catalog that waits for these sources. It is complete when each was read once.
+    /// An empty catalog that waits for these sources. It is complete when each was read once. `epoch` is the time by our
+    /// clock at which `now` is zero; it is shown to people, and decides nothing that a source's own clock can decide.
     #[must_use]
-    pub fn new(settings: Settings, sources: impl IntoIterator<Item = SourceId>) -> Self {
+    pub fn new(settings: Settings, epoch: Timestamp, sources: impl IntoIterator<Item = SourceId>) -> Self {
         let sources: BTreeMap<_, _> =
             sources.into_iter().map(|id| (id.clone(), Source::new(id, &settings))).collect();
+        let (published, gone) = Default::default();
         let mut catalog =
-            Self { settings, sources, published: Arc::default(), published_at: None, dirty_since: None };
+            Self { settings, epoch, sources, published, published_at: None, dirty_since: None, gone };
         catalog.published = Arc::new(catalog.build(0));
         catalog
     }
@@ -53,8 +57,10 @@ impl Catalog {
         let mut effects = Effects::default();
         let settings = &self.settings;
         let at = self.sources.entry(source.clone()).or_insert_with(|| Source::new(source.clone(), settings));
-        at.fold(observation, &mut Step { now, settings, rng, effects: &mut effects });
-        at.poll(now, settings, &mut effects);
+        let mut step =
+            Step { now, epoch: self.epoch, cause: Cause::Listing, settings, rng, effects: &mut effects };
+        at.fold(observation, &mut step);
+        at.poll(&mut step);
         self.conclude(now, &mut effects);
         effects
     }
@@ -62,8 +68,12 @@ impl Catalog {
     /// Does what has become due. To be called at [`Catalog::next_tick`].
     pub fn tick(&mut self, now: Duration) -> Effects {
         let mut effects = Effects::default();
+        // Nothing that time alone brings about is left to chance.
+        let mut rng = fastrand::Rng::with_seed(0);
         for source in self.sources.values_mut() {
-            source.poll(now, &self.settings, &mut effects);
+            let (epoch, settings, rng) = (self.epoch, &self.settings, &mut rng);
+            let cause = Cause::TimeOver;
+            source.poll(&mut Step { now, epoch, cause, settings, rng, effects: &mut effects });
         }
         self.conclude(now, &mut effects);
         effects
@@ -74,7 +84,10 @@ impl Catalog {
     pub fn next_tick(&self) -> Option<Duration> {
         self.sources
             .values()
-            .flat_map(|source| [source.refetch.next(), source.suspects.next()])
+            .flat_map(|source| {
+                let recheck = source.rechecks.first().map(|(at, ..)| *at);
+                [source.refetch.next(), source.suspects.next(), recheck]
+            })
             .flatten()
             .min()
     }
@@ -124,10 +137,26 @@ impl Catalog {
         self.sources.get(source).map_or(0, |source| source.refetch.dirty_len())
     }
 
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.values()
+    }
+
+    pub(crate) fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.sources.values_mut()
+    }
+
+    pub(crate) fn source_mut(&mut self, source: &SourceId) -> Option<&mut Source> {
+        self.sources.get_mut(source)
+    }
+
     fn conclude(&mut self, now: Duration, effects: &mut Effects) {
-        let mut changed = false;
+        let (mut changed, mut gone) = (false, false);
         for source in self.sources.values_mut() {
             changed |= std::mem::take(&mut source.changed);
+            gone |= std::mem::take(&mut source.gone_changed);
+        }
+        if gone {
+            self.gone = self.sources.values().flat_map(|source| source.gone.iter().cloned()).collect();
         }
         if changed {
             self.dirty_since.get_or_insert(now);
@@ -146,7 +175,7 @@ impl Catalog {
             .collect();
         let digest = self.sources.values().fold(0u64, |sum, source| sum.wrapping_add(source.digest));
         let sources = self.sources.iter().map(|(id, source)| (id.clone(), source.state.clone())).collect();
-        Snapshot { version, digest, apps, sources }
+        Snapshot { version, digest, apps, sources, gone: self.gone.clone() }
     }
 }
 
@@ -158,13 +187,16 @@ impl Source {
                 self.gap |= self.attached;
                 self.attached = true;
                 self.trusted = false;
+                self.forget_spoken();
                 self.refetch.attached(step.now, step.settings);
+                self.refetch.charge(step.now, step.settings);
             }
             Observation::Listing { listing, requested_at_event } => {
                 self.fold_listing(*listing, requested_at_event, step);
             }
-            Observation::App { id, listing, requested_at_event, as_of: _ } => {
-                self.fold_app(&id, listing.map(|listing| *listing), requested_at_event, step);
+            Observation::App { id, listing, requested_at_event, as_of } => {
+                step.cause = Cause::Answer;
+                self.fold_app(&id, listing.map(|listing| *listing), requested_at_event, as_of, step);
             }
             Observation::RequestFailed { id, reason } => {
                 self.refetch.failed(id.as_ref(), step.now, step.rng.f64(), step.settings);
@@ -203,8 +235,20 @@ impl Source {
         }
     }
 
+    /// What was said on another stream says nothing about the next event of this one, and deployments that ended meanwhile
+    /// were told to nobody; the listing that follows names those that run.
+    fn forget_spoken(&mut self) {
+        self.deploying.clear();
+        for memory in self.memory.values_mut() {
+            memory.spoken = crate::memory::Spoken::default();
+        }
+    }
+
     /// Asks for what is due, and counts what nobody explained.
-    fn poll(&mut self, now: Duration, settings: &Settings, effects: &mut Effects) {
+    fn poll(&mut self, step: &mut Step<'_>) {
+        step.cause = Cause::TimeOver;
+        self.recheck(step);
+        let Step { now, settings, ref mut effects, .. } = *step;
         for (app, count) in self.suspects.due(now) {
             self.state.differences += count;
             self.changed = true;

@@ -50,13 +50,13 @@ impl Hasher for Fnv {
 
 /// The digest of one app or pod with all its tasks.
 pub(crate) fn of_entry(entry: &AppEntry) -> u64 {
-    let AppEntry { source, id, app: _, pod: _, tasks } = entry;
+    let AppEntry { source, id, app: _, pod: _, tasks, history: _ } = entry;
     tasks.iter().fold(of_definition(entry), |sum, task| sum.wrapping_add(of_task(source, id, task)))
 }
 
 /// The part of the entry itself, without its tasks.
 pub(crate) fn of_definition(entry: &AppEntry) -> u64 {
-    let AppEntry { source, id, app, pod, tasks: _ } = entry;
+    let AppEntry { source, id, app, pod, tasks: _, history: _ } = entry;
     let mut h = Fnv::new();
     (source, id).hash(&mut h);
     match app {
@@ -72,7 +72,8 @@ pub(crate) fn of_definition(entry: &AppEntry) -> u64 {
 
 /// The part of one task.
 pub(crate) fn of_task(source: &SourceId, app: &AppId, entry: &TaskEntry) -> u64 {
-    let TaskEntry { task, endpoints, verdict, unresolved } = entry;
+    // When a verdict began is each node's own experience.
+    let TaskEntry { task, endpoints, verdict, since: _, unresolved } = entry;
     let AppTask {
         id,
         app: _,
@@ -87,10 +88,12 @@ pub(crate) fn of_task(source: &SourceId, app: &AppId, entry: &TaskEntry) -> u64 
         started_at,
         version,
         health,
+        ready,
     } = task;
     let mut h = Fnv::new();
     (source, app, id, instance, host, agent, status).hash(&mut h);
-    (ports, service_ports, addresses, staged_at, started_at, version, verdict, unresolved).hash(&mut h);
+    (ports, service_ports, addresses, staged_at, started_at, version, ready, verdict, unresolved)
+        .hash(&mut h);
     for HealthResult { alive, consecutive_failures, succeeded_once } in health {
         (alive, consecutive_failures, succeeded_once).hash(&mut h);
     }

@@ -73,14 +73,54 @@ pub enum Notice {
         /// How many differences.
         count: u64,
     },
-    /// A listing lacks so many apps that a second one is asked for before it is believed.
-    ShrinkHeld {
+    /// A listing lacks so much that it is not believed yet.
+    Held {
         /// The source.
         source: SourceId,
-        /// Apps known.
-        known: usize,
-        /// Apps that the listing lacks.
-        absent: usize,
+        /// Apps and pods that it lacks.
+        apps: usize,
+        /// Tasks that it lacks.
+        tasks: usize,
+        /// Apps and pods known, and tasks that run.
+        known: (usize, usize),
+        /// How long it is held at most.
+        wait: Duration,
+    },
+    /// A mass disappearance is not held any more.
+    HoldEnded {
+        /// The source.
+        source: SourceId,
+        /// Its time is over, and what is still missing is removed; otherwise most of it is listed again.
+        believed: bool,
+    },
+    /// So few tasks of an app are healthy that all that were ready once are served.
+    PanicBegan {
+        /// The source.
+        source: SourceId,
+        /// The app.
+        app: AppId,
+        /// Healthy tasks.
+        healthy: usize,
+        /// Tasks that run, health aside.
+        of: usize,
+    },
+    /// Enough tasks are healthy again, or none fails any more.
+    PanicEnded {
+        /// The source.
+        source: SourceId,
+        /// The app.
+        app: AppId,
+        /// Healthy tasks.
+        healthy: usize,
+        /// Tasks that run, health aside.
+        of: usize,
+    },
+    /// Nothing is remembered of any task: those that run for longer than their grace period are admitted.
+    Admitted {
+        /// The source.
+        source: SourceId,
+        /// How many tasks.
+        tasks: usize,
     },
     /// Parts of a listing could not be read and were left out.
     ListingIncomplete {
@@ -113,12 +153,29 @@ impl fmt::Display for Notice {
             Self::EventsMissed { source, app, count } => {
                 write!(f, "{source}: {count} differences of {app} that no event announced")
             }
-            Self::ShrinkHeld { source, known, absent } => {
-                write!(
-                    f,
-                    "{source}: a listing lacks {absent} of {known} apps; asking again before believing it"
-                )
+            Self::Held { source, apps, tasks, known: (known_apps, known_tasks), wait } => write!(
+                f,
+                "{source}: a listing lacks {apps} of {known_apps} apps and {tasks} of {known_tasks} tasks, and no event \
+                 explains it; they stay for {wait:?} at most"
+            ),
+            Self::HoldEnded { source, believed: true } => {
+                write!(f, "{source}: what was missing is missing still, and is removed")
             }
+            Self::HoldEnded { source, believed: false } => {
+                write!(f, "{source}: what was missing is listed again, or was explained")
+            }
+            Self::PanicBegan { source, app, healthy, of } => write!(
+                f,
+                "{source}: PANIC for {app}: only {healthy} of {of} tasks are healthy, all that were ready once are served"
+            ),
+            Self::PanicEnded { source, app, healthy, of } => {
+                write!(f, "{source}: panic for {app} is over: {healthy} of {of} tasks are healthy")
+            }
+            Self::Admitted { source, tasks } => write!(
+                f,
+                "{source}: the health of {tasks} tasks is unknown and nothing is remembered; they run for longer than \
+                 their grace period and are admitted"
+            ),
             Self::ListingIncomplete { source, parts, first } => {
                 write!(f, "{source}: {parts} parts of the listing could not be read, the first: {first}")
             }

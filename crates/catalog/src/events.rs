@@ -6,29 +6,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppId, AppTask, ClusterEvent, DeploymentPhase, InstanceCondition, InstanceId, IpAddress,
-    StatusUpdate, TaskId, TaskStatus, Timestamp,
+    App, AppId, AppTask, Cause, ClusterEvent, DeploymentPhase, InstanceCondition, InstanceId, IpAddress,
+    Rule, StatusUpdate, TaskId, TaskStatus, Timestamp,
 };
 
 use crate::effects::Why;
-use crate::memory::Grave;
+use crate::memory::{Grave, Unless};
 use crate::source::{AWAITED_MAX, Definition, STIRRED_MAX, Source, Step};
 
 impl Source {
     /// Folds one event of this source.
     pub(crate) fn fold_event(&mut self, event: ClusterEvent, step: &mut Step<'_>) {
         self.state.events += 1;
+        if let Some(cause) = cause_of(&event) {
+            step.cause = cause;
+        }
         match event {
             ClusterEvent::Status(update) => self.fold_status(update, step),
             ClusterEvent::InstanceChanged { instance, app, condition, version: _ } => {
                 self.fold_instance(&app, &instance, &condition, step);
             }
-            ClusterEvent::HealthChanged { app, instance, task, healthy } => {
-                self.fold_health(&app, instance.as_ref(), task.as_ref(), healthy, step);
+            ClusterEvent::HealthChanged { app, instance, task, healthy, whole } => {
+                let tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
+                self.fold_health(&app, &tasks, healthy, whole, step);
             }
             ClusterEvent::UnhealthyKill { app, task, instance } => {
                 self.suspects.explain(&app);
-                self.doom(&app, instance.as_ref(), task.as_ref(), step);
+                let tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
+                self.hint(&app, &tasks, Rule::KillAnnounced, Unless::Never, step);
                 self.mark_living(&app, step);
             }
             ClusterEvent::AppDefinition { app } => self.fold_definition(*app, step),
@@ -43,7 +48,8 @@ impl Source {
                 }
             }
             ClusterEvent::GroupChanged { group, version } => self.fold_group(&group, version, step),
-            ClusterEvent::Deployment { id: _, phase, affected } => {
+            ClusterEvent::Deployment { id, phase, affected, stopping } => {
+                self.note_deployment(id.as_ref(), phase, &affected, &stopping, step);
                 self.fold_deployment(phase, &affected, step);
             }
             ClusterEvent::AppTerminated { app } => self.fold_terminated(&app, step),
@@ -52,7 +58,7 @@ impl Source {
                 let known = self.tasks_of(&app, instance.as_ref(), task.as_ref());
                 for task in &known {
                     self.bury_task(task, true, step.now);
-                    self.remove_task(&app, task);
+                    self.remove_task(&app, task, step);
                 }
                 // Of what we did not know either, no answer would tell more.
                 if !known.is_empty() {
@@ -94,8 +100,11 @@ impl Source {
         self.suspects.explain(&app);
         if status.is_terminal() {
             self.bury_task(&id, status != TaskStatus::Lost, step.now);
-            self.remove_task(&app, &id);
+            self.remove_task(&app, &id, step);
             return self.mark_living(&app, step);
+        }
+        if !matches!(status, TaskStatus::Killing | TaskStatus::Unreachable | TaskStatus::Unknown) {
+            self.end_earlier_incarnations(&app, &id, step);
         }
         if let Some(grave) = self.dead_tasks.get(&id, step.now) {
             if grave.certain {
@@ -112,6 +121,7 @@ impl Source {
             None if leaving && !self.is_living(&app, step) => return self.mark_living(&app, step),
             None => bare_task(&app, &id),
         };
+        let changed = task.status != status;
         task.status = status;
         task.host = event.host.or(task.host);
         task.agent = agent.or(task.agent);
@@ -123,9 +133,31 @@ impl Source {
         if !addresses.is_empty() {
             task.addresses = addresses.into_iter().map(IpAddress).collect();
         }
-        self.memory.entry(id.clone()).or_default().event = self.state.events;
-        self.put_task(&app, task, step.now);
+        let number = self.state.events;
+        let memory = self.recall(&app, &id, step.now, step.settings);
+        memory.event = number;
+        // An answer may have been ahead of this event; long after it, a repeated state is followed by nothing.
+        let new = memory.running_since.is_none_or(|at| step.now < at + step.settings.explain_within);
+        let spoken = &mut memory.spoken;
+        let said = spoken.last.as_ref().is_some_and(|last| shows(&task.status, last));
+        spoken.due = changed || (new && !said);
+        self.put_task(&app, task, step);
         self.mark(&app, Some(&id), step);
+    }
+
+    /// A task of an instance that was launched again (`._app.2` after `._app.1`, 1.8 and later): the one before has ended,
+    /// even if the event that said so was lost.
+    fn end_earlier_incarnations(&mut self, app: &AppId, id: &TaskId, step: &mut Step<'_>) {
+        if self.task(app, id).is_some() {
+            return;
+        }
+        let Some(work) = self.apps.get(app).filter(|_| id.as_str().contains(".instance-")) else { return };
+        let earlier = work.entry.tasks.iter().map(|entry| &entry.task.id).filter(|known| succeeds(id, known));
+        let earlier: Vec<TaskId> = earlier.cloned().collect();
+        for task in earlier {
+            self.bury_task(&task, true, step.now);
+            self.remove_task(app, &task, step);
+        }
     }
 
     fn fold_instance(
@@ -133,67 +165,87 @@ impl Source {
         app: &AppId,
         instance: &InstanceId,
         condition: &InstanceCondition,
-        step: &Step<'_>,
+        step: &mut Step<'_>,
     ) {
+        use InstanceCondition as C;
         self.suspects.explain(app);
         let tasks = self.tasks_of(app, Some(instance), None);
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
-        if !tasks.is_empty() && tasks.iter().all(shown) {
-            // The same condition once more: the goal changed (1.8 and later), or the status event came first.
-            return;
-        }
-        let gone = matches!(
-            condition,
-            InstanceCondition::Finished
-                | InstanceCondition::Failed
-                | InstanceCondition::Killed
-                | InstanceCondition::Error
-                | InstanceCondition::Gone
-                | InstanceCondition::Dropped
-        );
+        let known = !tasks.is_empty() && tasks.iter().all(shown);
+        let goal_changed = self.is_goal_change(&tasks, condition);
         match condition {
-            InstanceCondition::Killing => self.doom(app, Some(instance), None, step),
-            // The status event came first and removed it.
-            _ if gone && tasks.is_empty() => return,
+            _ if known => {
+                // Otherwise it is the instance's event after the task's own.
+                if goal_changed && self.is_deploying(app) {
+                    step.cause = Cause::Goal;
+                    self.hint(app, &tasks, Rule::GoalChanged, Unless::DeploymentOver, step);
+                    self.mark(app, None, step);
+                }
+                return;
+            }
+            C::Killing => self.hint(app, &tasks, Rule::KillAnnounced, Unless::Never, step),
+            C::Unreachable | C::UnreachableInactive => self.lose_sight(app, &tasks, step),
+            C::Finished | C::Failed | C::Killed | C::Error | C::Gone | C::Dropped => {
+                // Empty: the status event came first and removed it.
+                if !tasks.is_empty() {
+                    self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step);
+                    self.mark_living(app, step);
+                }
+                return;
+            }
+            // Launched again under the same instance: what ran before has ended.
+            C::Scheduled | C::Provisioned | C::Created => {
+                let ran =
+                    |id: &TaskId| self.task(app, id).is_some_and(|e| e.task.status == TaskStatus::Running);
+                let ran: Vec<TaskId> = tasks.into_iter().filter(ran).collect();
+                self.hint(app, &ran, Rule::KillAnnounced, Unless::StillRunning, step);
+            }
             _ => {}
         }
-        if gone { self.mark_living(app, step) } else { self.mark(app, None, step) }
+        self.mark(app, None, step);
+    }
+
+    /// An instance's agent cannot be reached; the event of its tasks may be lost or still be coming.
+    fn lose_sight(&mut self, app: &AppId, tasks: &[TaskId], step: &mut Step<'_>) {
+        for id in tasks {
+            let Some(entry) = self.task(app, id) else { continue };
+            let mut task = entry.task.clone();
+            if task.status != TaskStatus::Running {
+                continue;
+            }
+            task.status = TaskStatus::Unreachable;
+            let number = self.state.events;
+            self.recall(app, id, step.now, step.settings).event = number;
+            self.put_task(app, task, step);
+        }
     }
 
     fn fold_health(
         &mut self,
         app: &AppId,
-        instance: Option<&InstanceId>,
-        task: Option<&TaskId>,
+        tasks: &[TaskId],
         healthy: Option<bool>,
-        step: &Step<'_>,
+        whole: bool,
+        step: &mut Step<'_>,
     ) {
         self.suspects.explain(app);
         // One of several checks may have flipped: bad news is true for the task as a whole, good news is not.
-        let several = self.definition(app).app.is_some_and(|app| app.health_checks.len() > 1);
-        for id in self.tasks_of(app, instance, task) {
-            let memory = self.memory.entry(id.clone()).or_default();
+        let several = !whole && self.definition(app).app.is_some_and(|app| app.health_checks.len() > 1);
+        for id in tasks {
+            let number = self.state.events;
+            let memory = self.recall(app, id, step.now, step.settings);
             match healthy {
                 Some(true) if several => continue,
-                Some(healthy) => memory.told = Some((healthy, self.state.events)),
+                Some(healthy) => memory.told = Some((healthy, number)),
                 None => memory.told = None,
             }
-            self.rejudge(app, &id, step.now);
+            self.rejudge(app, id, step);
         }
         self.mark_living(app, step);
     }
 
-    /// Drains tasks whose kill was announced.
-    fn doom(&mut self, app: &AppId, instance: Option<&InstanceId>, task: Option<&TaskId>, step: &Step<'_>) {
-        for id in self.tasks_of(app, instance, task) {
-            self.memory.entry(id.clone()).or_default().doomed_until =
-                Some(step.now + step.settings.doomed_for);
-            self.rejudge(app, &id, step.now);
-        }
-    }
-
-    fn fold_definition(&mut self, mut app: App, step: &Step<'_>) {
+    fn fold_definition(&mut self, mut app: App, step: &mut Step<'_>) {
         let id = app.id.clone();
         self.suspects.explain(&id);
         // The event carries the definition alone; what runs is asked for.
@@ -271,11 +323,11 @@ impl Source {
         }
     }
 
-    fn fold_terminated(&mut self, app: &AppId, step: &Step<'_>) {
+    fn fold_terminated(&mut self, app: &AppId, step: &mut Step<'_>) {
         self.suspects.explain(app);
         self.awaited.remove(app);
         self.refetch.forget(app);
-        if let Some(entry) = self.remove_app(app) {
+        if let Some(entry) = self.remove_app(app, step) {
             for task in &entry.tasks {
                 self.bury_task(&task.task.id, true, step.now);
             }
@@ -329,7 +381,41 @@ fn bare_task(app: &AppId, id: &TaskId) -> AppTask {
         started_at: None,
         version: None,
         health: Vec::new(),
+        ready: None,
     }
+}
+
+/// Whether `new` is a later incarnation of the same container of the same instance as `old`.
+fn succeeds(new: &TaskId, old: &TaskId) -> bool {
+    let split = |id: &'_ TaskId| -> Option<(usize, u32)> {
+        let (head, number) = id.as_str().rsplit_once('.')?;
+        Some((head.len(), number.parse().ok()?))
+    };
+    match (split(new), split(old)) {
+        (Some((head, new_number)), Some((old_head, old_number))) => {
+            head == old_head && new_number > old_number && new.as_str()[..head] == old.as_str()[..head]
+        }
+        _ => false,
+    }
+}
+
+fn cause_of(event: &ClusterEvent) -> Option<Cause> {
+    Some(match event {
+        ClusterEvent::Status(update) => Cause::Status(update.status().clone()),
+        ClusterEvent::InstanceChanged { condition, .. } => Cause::Instance(condition.clone()),
+        ClusterEvent::HealthChanged { healthy, .. } => Cause::Health(*healthy),
+        ClusterEvent::UnhealthyKill { .. } => Cause::UnhealthyKill,
+        ClusterEvent::AppDefinition { .. } => Cause::Definition,
+        ClusterEvent::Deployment { .. } => Cause::Deployment,
+        ClusterEvent::AppTerminated { .. } => Cause::Terminated,
+        ClusterEvent::UnknownTerminated { .. } => Cause::UnknownTerminated,
+        // They change no verdict by themselves.
+        ClusterEvent::PodChanged { .. }
+        | ClusterEvent::GroupChanged { .. }
+        | ClusterEvent::SchedulerRegistered
+        | ClusterEvent::SchedulerDisconnected
+        | ClusterEvent::Ignored { .. } => return None,
+    })
 }
 
 /// Steps of a task's life that only go forward. Unreachable tasks come back (trap 26), so that state has no step.

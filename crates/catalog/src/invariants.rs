@@ -87,7 +87,11 @@ fn check_task(entry: &AppEntry, task: &TaskEntry) -> Result<(), Violation> {
     if ended && !task.endpoints.is_empty() {
         return fail(entry, "an ended task has an endpoint");
     }
-    if task.verdict.kind == VerdictKind::Routable && task.task.status != TaskStatus::Running {
+    if task.verdict.kind != task.verdict.rule.kind() {
+        return fail(entry, "a verdict and its rule disagree");
+    }
+    let kept = task.verdict.rule == Rule::UnreachableKept && task.task.status == TaskStatus::Unreachable;
+    if task.verdict.kind == VerdictKind::Routable && task.task.status != TaskStatus::Running && !kept {
         return fail(entry, "a task that does not run is routable");
     }
     Ok(())

@@ -3,16 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mconn_model::{
     AppId, AppListing, AppTask, Freshness, IpAddress, Listing, Pod, PodContainer, PodInstance, TaskId,
-    Warning,
+    TaskStatus, Timestamp, Warning,
 };
 
 use crate::effects::{Notice, Why};
 use crate::endpoints::PodPlace;
+use crate::hold::{Missing, is_live};
 use crate::memory::Grave;
-use crate::source::{Definition, Source, Step, is_app_task};
+use crate::source::{Definition, Source, Step, Work, is_app_task};
 use crate::suspects;
 
 /// One app or pod as an answer has it, both brought to one form.
@@ -26,7 +28,7 @@ impl Source {
     /// Folds everything the source knows, as of the event number `requested`.
     pub(crate) fn fold_listing(&mut self, listing: Listing, requested: u64, step: &mut Step<'_>) {
         let requested = requested.min(self.state.events);
-        let Listing { apps, pods, pods_unknown, warnings, as_of: _ } = listing;
+        let Listing { apps, pods, pods_unknown, as_of, warnings } = listing;
         self.note_warnings(&warnings, step);
         let mut seen: BTreeSet<AppId> = apps.iter().map(|listed| listed.app.id.clone()).collect();
         seen.extend(pods.iter().map(|pod| pod.id.clone()));
@@ -36,15 +38,25 @@ impl Source {
         if pods_unknown {
             absent.retain(|id| !self.may_be_pod(id));
         }
-        let held = self.holds_shrink(absent.len(), step);
         let verify = warnings.iter().any(hides_an_app);
-
         // What is dirty is expected to differ, and is clean in a moment.
         let expected = self.refetch.dirty_apps();
+        let missing = self.missing(&answers, if verify { &[] } else { &absent }, requested, &expected);
+        let held = self.holds(&missing, step);
+        let kept = if held { missing.of } else { BTreeSet::new() };
+        let forgotten =
+            self.state.freshness == Freshness::Never && !answers.iter().any(|a| self.remembers(a));
         self.tasks_changed = false;
         self.refetch.answered_listing(requested, step.now, step.settings.coalesce);
-        for answer in answers {
-            self.fold_answer(answer, requested, Some(&expected), step);
+        let mut admitted = 0;
+        for mut answer in answers {
+            if kept.contains(&answer.id) {
+                self.keep_tasks(&mut answer);
+            }
+            admitted += self.fold_answer(answer, requested, Some((&expected, forgotten)), as_of, step);
+        }
+        if admitted > 0 {
+            step.effects.notices.push(Notice::Admitted { source: self.id.clone(), tasks: admitted });
         }
         if verify {
             // Nothing is taken for deleted; the first few are asked for alone, and only that answer removes them.
@@ -53,10 +65,15 @@ impl Source {
             for id in doubted {
                 self.mark(&id, None, step);
             }
-        } else if !held {
-            for id in absent {
+        } else {
+            for id in absent.into_iter().filter(|id| !kept.contains(id)) {
                 self.remove_absent(&id, requested, &expected, step);
             }
+        }
+        // What was kept over a restart and is not listed has ended meanwhile.
+        if !verify && !held && !pods_unknown {
+            self.memory_changed |= !self.restored.is_empty();
+            self.restored.clear();
         }
         self.listed = self.listed.max(requested);
         self.stirred.retain(|(_, event)| *event > requested);
@@ -88,13 +105,15 @@ impl Source {
         id: &AppId,
         listing: Option<AppListing>,
         requested: u64,
+        as_of: Option<Timestamp>,
         step: &mut Step<'_>,
     ) {
         let requested = requested.min(self.state.events);
         self.refetch.answered_app(id, requested, step.now + step.settings.coalesce);
         self.state.last_error = None;
         if let Some(listing) = listing {
-            return self.fold_answer(of_app(listing), requested, None, step);
+            self.fold_answer(of_app(listing), requested, None, as_of, step);
+            return;
         }
         // Pods are not known under /v2/apps (trap 30), and what a later event told of is not gone.
         if !self.apps.contains_key(id)
@@ -117,7 +136,7 @@ impl Source {
 
     /// Removes what an answer lacks, and remembers it, so that the late ends of its tasks mean nothing.
     fn remove_gone(&mut self, id: &AppId, requested: u64, step: &Step<'_>) {
-        self.remove_app(id);
+        self.remove_app(id, step);
         self.dead_apps.bury(id, Grave { event: requested, at: step.now, certain: false });
     }
 
@@ -141,33 +160,60 @@ impl Source {
         gone.map(|(id, _)| id.clone()).collect()
     }
 
-    /// A listing that lacks most of what is known is believed at the second time (trap 21).
-    fn holds_shrink(&mut self, absent: usize, step: &mut Step<'_>) -> bool {
-        let known = self.apps.len();
-        if absent <= step.settings.shrink_apps || absent * 2 <= known {
-            self.shrink_held = None;
-            return false;
-        }
-        match self.shrink_held {
-            Some(until) if until <= step.now => {
-                self.shrink_held = None;
-                false
-            }
-            Some(_) => true,
-            None => {
-                let until = step.now + step.settings.shrink_hold;
-                self.shrink_held = Some(until);
-                self.refetch.want_reconcile(until);
-                let source = self.id.clone();
-                step.effects.notices.push(Notice::ShrinkHeld { source, known, absent });
-                true
+    /// What a listing lacks that no event explains, newer tasks that take an older one's place aside.
+    fn missing(
+        &self,
+        answers: &[Answer],
+        absent: &[AppId],
+        requested: u64,
+        expected: &BTreeSet<AppId>,
+    ) -> Missing {
+        let mut missing = Missing::default();
+        let unexplained = |id: &AppId| !expected.contains(id) && !self.is_stirred(id);
+        for id in absent.iter().filter(|id| unexplained(id)) {
+            if let Some(work) = self.apps.get(id).filter(|work| work.stopping.is_none()) {
+                missing.add_app(&work.entry);
             }
         }
+        for answer in answers.iter().filter(|answer| unexplained(&answer.id)) {
+            let Some(work) = self.apps.get(&answer.id) else { continue };
+            if self.answered_since(&answer.id, requested) {
+                continue;
+            }
+            let told = |task: &TaskId| self.memory.get(task).is_some_and(|memory| memory.event > requested);
+            let lost = work.entry.tasks.iter().map(|entry| &entry.task).filter(|task| {
+                let listed = answer.tasks.contains_key(&task.id);
+                is_live(&task.status) && !listed && !told(&task.id)
+            });
+            let known = |task: &TaskId| self.task(&answer.id, task).is_some();
+            let new = answer.tasks.values().filter(|(task, _)| is_live(&task.status) && !known(&task.id));
+            missing.add_tasks(&answer.id, lost.count().saturating_sub(new.count()));
+        }
+        missing
+    }
+
+    /// Adds to an answer the known tasks that it lacks, because they are held.
+    fn keep_tasks(&self, answer: &mut Answer) {
+        let Some(work) = self.apps.get(&answer.id) else { return };
+        for entry in &work.entry.tasks {
+            let place = || self.memory.get(&entry.task.id).and_then(|memory| memory.place.clone());
+            answer.tasks.entry(entry.task.id.clone()).or_insert_with(|| (entry.task.clone(), place()));
+        }
+    }
+
+    /// Whether anything of an answer's tasks was kept over our restart.
+    fn remembers(&self, answer: &Answer) -> bool {
+        !self.restored.is_empty() && answer.tasks.keys().any(|task| self.restored.contains_key(task))
+    }
+
+    /// Whether an event told of a change of everything below one of the app's groups since the last listing.
+    fn is_stirred(&self, id: &AppId) -> bool {
+        self.stirred.iter().any(|(group, _)| id.is_below(group) || id.as_str() == &**group)
     }
 
     fn remove_absent(&mut self, id: &AppId, requested: u64, expected: &BTreeSet<AppId>, step: &Step<'_>) {
         let count = self.apps.get(id).map_or(0, |work| {
-            let tasks = work.entry.tasks.iter().filter(|t| t.task.status == mconn_model::TaskStatus::Running);
+            let tasks = work.entry.tasks.iter().filter(|t| t.task.status == TaskStatus::Running);
             1 + tasks.count() as u64
         });
         self.suspect(id, count, expected, step);
@@ -176,30 +222,32 @@ impl Source {
 
     /// Remembers differences that no event announced, if events would have reached us.
     fn suspect(&mut self, id: &AppId, count: u64, expected: &BTreeSet<AppId>, step: &Step<'_>) {
-        let stirred = |(group, _): &(Arc<str>, u64)| id.is_below(group) || id.as_str() == &**group;
-        if self.trusted && !expected.contains(id) && !self.stirred.iter().any(stirred) {
+        if self.trusted && !expected.contains(id) && !self.is_stirred(id) {
             self.suspects.add(id, count, step.now + step.settings.explain_within);
         }
     }
 
-    /// Folds what an answer says of one app. `expected` are the apps that may differ from a full listing; `None` for an
-    /// answer that is no comparison.
+    /// Folds what an answer says of one app. `comparison` is about a full listing: the apps that may differ, and whether
+    /// nothing is remembered of any task; `None` for an answer about this app alone. The tasks that were admitted without
+    /// memory are counted.
     fn fold_answer(
         &mut self,
         answer: Answer,
         requested: u64,
-        expected: Option<&BTreeSet<AppId>>,
+        comparison: Option<(&BTreeSet<AppId>, bool)>,
+        as_of: Option<Timestamp>,
         step: &mut Step<'_>,
-    ) {
+    ) -> usize {
         let Answer { id, definition, tasks } = answer;
         if self.dead_apps.get(&id, step.now).is_some_and(|grave| grave.event > requested) {
             // Older than its end. It may have been created anew since: ask.
-            return self.mark(&id, None, step);
+            self.mark(&id, None, step);
+            return 0;
         }
         if self.answered_since(&id, requested) {
-            return;
+            return 0;
         }
-        let before = self.apps.get(&id).map(|work| work.entry.clone()).filter(|_| expected.is_some());
+        let before = self.apps.get(&id).map(|work| work.entry.clone()).filter(|_| comparison.is_some());
         self.dead_apps.dig(&id);
         if self.apps.get(&id).is_none_or(|work| work.defined <= requested) {
             self.put_definition(&id, definition, step);
@@ -207,11 +255,17 @@ impl Source {
         if let Some(work) = self.apps.get_mut(&id) {
             work.listed = requested;
         }
-        let mut doubt = self.remove_unlisted(&id, &tasks, requested);
+        let mut doubt = self.refute_stop(&id, requested, step);
+        doubt |= self.remove_unlisted(&id, &tasks, requested, step);
+        let mut admitted = 0;
         for (task, place) in tasks.into_values() {
-            doubt |= self.fold_task(&id, task, place, requested, step);
+            let clock = as_of.unwrap_or_else(|| step.at());
+            if comparison.is_some_and(|(_, forgotten)| forgotten) {
+                admitted += usize::from(self.admit(&id, &task, clock, step));
+            }
+            doubt |= self.fold_task(&id, task, place, requested, clock, step);
         }
-        if let Some(expected) = expected {
+        if let Some((expected, _)) = comparison {
             match (before, self.apps.get(&id).map(|work| work.entry.clone())) {
                 (Some(old), Some(new)) if !Arc::ptr_eq(&old, &new) && !doubt => {
                     self.suspect(&id, suspects::differences(&old, &new), expected, step);
@@ -222,11 +276,20 @@ impl Source {
         }
         if doubt {
             self.mark(&id, None, step);
+        } else if self.apps.get(&id).is_some_and(Work::awaits_readiness) {
+            self.refetch.poll(&id, self.state.events, step.now + step.settings.readiness_poll);
         }
+        admitted
     }
 
     /// Removes tasks that the answer lacks. `true` if some stay because a later event told of them.
-    fn remove_unlisted<T>(&mut self, id: &AppId, listed: &BTreeMap<TaskId, T>, requested: u64) -> bool {
+    fn remove_unlisted<T>(
+        &mut self,
+        id: &AppId,
+        listed: &BTreeMap<TaskId, T>,
+        requested: u64,
+        step: &mut Step<'_>,
+    ) -> bool {
         let Some(work) = self.apps.get(id) else { return false };
         let ids = work.entry.tasks.iter().map(|entry| &entry.task.id);
         let unlisted: Vec<TaskId> = ids.filter(|id| !listed.contains_key(*id)).cloned().collect();
@@ -235,10 +298,28 @@ impl Source {
             if self.memory.get(&task).is_some_and(|memory| memory.event > requested) {
                 newer = true;
             } else {
-                self.remove_task(id, &task);
+                self.remove_task(id, &task, step);
             }
         }
         newer
+    }
+
+    /// Admits a task of whose health nothing is known although it has run for longer than its grace period by Marathon's
+    /// own `clock`: Marathon has forgotten the result, and so have we (spec/marathon.md section 8).
+    fn admit(&mut self, app: &AppId, task: &AppTask, clock: Timestamp, step: &Step<'_>) -> bool {
+        let Some(definition) = self.definition(app).app.filter(|app| app.has_health_checks()) else {
+            return false;
+        };
+        let unknown = task.status == TaskStatus::Running
+            && task.health.len() < definition.health_checks.len()
+            && task.health.iter().all(|result| result.alive);
+        let grace = definition.health_checks.iter().map(|check| check.grace_seconds).fold(0.0, f64::max);
+        let grace = Duration::try_from_secs_f64(grace).unwrap_or(Duration::MAX);
+        let old = task.started_at.is_some_and(|started| clock.since(started) > grace);
+        if unknown && old {
+            self.recall(app, &task.id, step.now, step.settings).admitted = true;
+        }
+        unknown && old
     }
 
     /// Folds one listed task. `true` if the answer is not to be believed and must be asked for again.
@@ -248,7 +329,8 @@ impl Source {
         mut task: AppTask,
         place: Option<Arc<PodPlace>>,
         requested: u64,
-        step: &Step<'_>,
+        clock: Timestamp,
+        step: &mut Step<'_>,
     ) -> bool {
         if let Some(grave) = self.dead_tasks.get(&task.id, step.now) {
             // Marathon up to 1.3 may show a task as alive for a moment after it told of its end.
@@ -264,10 +346,18 @@ impl Source {
         }
         task.app = app.clone();
         let known = self.task(app, &task.id).map(|entry| entry.task.clone());
-        let memory = self.memory.entry(task.id.clone()).or_default();
+        let window = self.readiness_window(app, step);
+        let memory = self.recall(app, &task.id, step.now, step.settings);
         memory.place = place;
         if memory.told.is_some_and(|(_, event)| event <= requested) {
             memory.told = None;
+        }
+        if task.status == TaskStatus::Running {
+            memory.confirmed = true;
+            let age = task.started_at.map(|started| clock.since(started));
+            memory.unready |= task.ready == Some(false);
+            let silent = task.ready.is_none() && !memory.unready;
+            memory.readiness_waived |= silent && age.is_some_and(|age| age >= window);
         }
         let mut newer = memory.told.is_some();
         if memory.event > requested
@@ -276,8 +366,18 @@ impl Source {
             keep_told(&mut task, known);
             newer = true;
         }
-        self.put_task(app, task, step.now);
+        newer |= self.refute_hint(app, &task.id, &task.status, requested, step);
+        self.put_task(app, task, step);
         newer
+    }
+
+    /// For how long after its start a task may be without a readiness result and still get one.
+    fn readiness_window(&self, app: &AppId, step: &Step<'_>) -> Duration {
+        let definition = self.apps.get(app).and_then(|work| work.entry.app.as_ref());
+        let timeouts =
+            definition.into_iter().flat_map(|app| &app.readiness_checks).map(|c| c.timeout_seconds);
+        let timeout = Duration::try_from_secs_f64(timeouts.fold(0.0, f64::max)).unwrap_or(Duration::MAX);
+        timeout.saturating_add(step.settings.readiness_margin)
     }
 
     fn note_warnings(&self, warnings: &[Warning], step: &mut Step<'_>) {
@@ -363,8 +463,9 @@ fn container_task(pod: &Pod, instance: &PodInstance, container: &PodContainer) -
         service_ports: Vec::new(),
         addresses: instance.addresses.iter().map(|(_, address)| IpAddress(*address)).collect(),
         staged_at: None,
-        started_at: if container.status == mconn_model::TaskStatus::Running { container.since } else { None },
+        started_at: if container.status == TaskStatus::Running { container.since } else { None },
         version: pod.version,
         health: health.into_iter().collect(),
+        ready: None,
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mconn_model::{InstanceCondition, Rule};
+
 use crate::endpoints::PodPlace;
 
 /// Memory of a known task. Event numbers count the source's events from 1; 0 means none.
@@ -15,10 +17,60 @@ pub(crate) struct TaskMemory {
     pub(crate) told: Option<(bool, u64)>,
     /// The last definite health; outlives a leader change.
     pub(crate) last: Option<bool>,
-    /// Its kill was announced; believed until then.
-    pub(crate) doomed_until: Option<Duration>,
+    /// It was ready once.
+    pub(crate) proven: bool,
+    /// Admitted although nothing is known of its health, because all memory was lost.
+    pub(crate) admitted: bool,
+    /// An answer has shown it as running, and with it whether a deployment is under way.
+    pub(crate) confirmed: bool,
+    /// Its readiness check has failed: that there is no result now means that a new leader has forgotten it.
+    pub(crate) unready: bool,
+    /// No readiness result has come for so long that none will: it is older than the deployment.
+    pub(crate) readiness_waived: bool,
+    /// When it was first known to run.
+    pub(crate) running_since: Option<Duration>,
+    /// The earliest hint that it will go.
+    pub(crate) leaving: Option<Leaving>,
+    /// What `instance_changed_event`s said of its instance.
+    pub(crate) spoken: Spoken,
     /// Where its pod says it is.
     pub(crate) place: Option<Arc<PodPlace>>,
+}
+
+/// A hint that a task will go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leaving {
+    /// The rule that the hint is.
+    pub(crate) rule: Rule,
+    /// The event that gave it.
+    pub(crate) event: u64,
+    /// When it was given.
+    pub(crate) at: Duration,
+    /// Believed until then.
+    pub(crate) until: Duration,
+    /// What else takes it back.
+    pub(crate) unless: Unless,
+}
+
+/// What takes a hint back before its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unless {
+    /// Nothing: the kill was announced, and Marathon may show the task as running until it is dead.
+    Never,
+    /// A later answer that says that no deployment of its app is under way.
+    DeploymentOver,
+    /// A later answer that still shows it as running.
+    StillRunning,
+}
+
+/// What `instance_changed_event`s said of an instance. A goal change repeats the condition that was said last (1.8 and
+/// later), so the events of ordinary changes, each of which follows a status event, have to be told apart from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    /// The condition said last, if we heard it on this stream.
+    pub(crate) last: Option<InstanceCondition>,
+    /// A status event changed the state, and the instance's event for it is still on its way.
+    pub(crate) due: bool,
 }
 
 /// Something that ended.

@@ -30,6 +30,8 @@ struct Dirty {
     asked: Option<Duration>,
     /// A pod, or something that may be one: only a listing tells (trap 30).
     by_listing: bool,
+    /// Asked for at a rhythm of its own, without any event.
+    poll: bool,
 }
 
 /// Requests are paid from here.
@@ -40,12 +42,18 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// Takes a token, or says when there will be one.
-    fn take(&mut self, now: Duration, settings: &Settings) -> Result<(), Duration> {
+    /// Adds what time has brought; requests per second.
+    fn fill(&mut self, now: Duration, settings: &Settings) -> f64 {
         let per_second = f64::from(settings.requests_per_minute.max(1)) / 60.0;
         let burst = f64::from(settings.requests_burst.max(1));
         self.tokens = (self.tokens + now.saturating_sub(self.at).as_secs_f64() * per_second).min(burst);
         self.at = now;
+        per_second
+    }
+
+    /// Takes a token, or says when there will be one.
+    fn take(&mut self, now: Duration, settings: &Settings) -> Result<(), Duration> {
+        let per_second = self.fill(now, settings);
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
             return Ok(());
@@ -107,8 +115,9 @@ impl Refetch {
         if self.paused { None } else { self.wake }
     }
 
+    /// Apps that an event told of and no answer since.
     pub(crate) fn dirty_apps(&self) -> std::collections::BTreeSet<AppId> {
-        self.dirty.keys().cloned().collect()
+        self.dirty.iter().filter(|(_, dirty)| !dirty.poll).map(|(app, _)| app.clone()).collect()
     }
 
     pub(crate) fn dirty_len(&self) -> usize {
@@ -122,12 +131,31 @@ impl Refetch {
             Some(dirty) => {
                 dirty.event = event;
                 dirty.by_listing = by_listing;
+                if std::mem::take(&mut dirty.poll) && dirty.due > due {
+                    dirty.due = due;
+                    self.wake_at(due);
+                }
             }
             None => {
-                self.dirty.insert(app.clone(), Dirty { event, due, asked: None, by_listing });
+                self.dirty.insert(app.clone(), Dirty { event, due, asked: None, by_listing, poll: false });
                 self.wake_at(due);
             }
         }
+    }
+
+    /// No event will tell when the app changes, so it is asked for at `due`, unless it is before.
+    pub(crate) fn poll(&mut self, app: &AppId, event: u64, due: Duration) {
+        if !self.dirty.contains_key(app) {
+            let dirty = Dirty { event, due, asked: None, by_listing: false, poll: true };
+            self.dirty.insert(app.clone(), dirty);
+            self.wake_at(due);
+        }
+    }
+
+    /// Counts a request that the follower makes by itself.
+    pub(crate) fn charge(&mut self, now: Duration, settings: &Settings) {
+        self.bucket.fill(now, settings);
+        self.bucket.tokens = (self.bucket.tokens - 1.0).max(0.0);
     }
 
     pub(crate) fn forget(&mut self, app: &AppId) {
@@ -340,7 +368,10 @@ impl Refetch {
             if dirty.asked.is_some_and(|asked| asked + settings.answer_within <= now) {
                 dirty.asked = None;
             }
-            let free = self.asks.get(app).map_or(Duration::ZERO, |(at, gap)| *at + *gap);
+            let free = match self.asks.get(app) {
+                Some((at, gap)) if !dirty.poll => *at + *gap,
+                _ => Duration::ZERO,
+            };
             match dirty.asked {
                 Some(asked) => wake_at(asked + settings.answer_within),
                 None if dirty.due.max(free) <= now => due.push((dirty.due, app.clone())),
@@ -353,7 +384,9 @@ impl Refetch {
                 wake_at(later);
                 break;
             }
-            self.note_ask(&app, now, settings);
+            if !self.dirty.get(&app).is_some_and(|dirty| dirty.poll) {
+                self.note_ask(&app, now, settings);
+            }
             if let Some(dirty) = self.dirty.get_mut(&app) {
                 dirty.asked = Some(now);
                 wake_at(now + settings.answer_within);

@@ -2,6 +2,18 @@
 
 use std::time::Duration;
 
+/// What becomes of a task while Mesos cannot reach its agent (TASK_UNREACHABLE). It may well be reachable from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnreachablePolicy {
+    /// No new traffic, and what it serves goes on.
+    #[default]
+    Drain,
+    /// Taken out at once.
+    Remove,
+    /// Judged by what was known before.
+    Keep,
+}
+
 /// Limits and delays. The defaults suit a Marathon of a few thousand apps (spec/marathon.md section 10).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -41,11 +53,28 @@ pub struct Settings {
     pub doomed_for: Duration,
     /// A difference that a listing shows counts as a missed event when no event explained it within this. Default 10 s.
     pub explain_within: Duration,
-    /// A listing that lacks more apps than this, and more than half of those known, is believed only when a second one
-    /// says the same (trap 21). Default 10.
-    pub shrink_apps: usize,
-    /// How long the second listing is waited for before it is asked for. Default 5 s.
-    pub shrink_hold: Duration,
+    /// A listing that lacks more than this share of the known apps or of their running tasks, in percent, without any
+    /// event that explains it, is held (trap 21): what it lacks stays until the hold is over. 100 holds nothing.
+    /// Default 50.
+    pub hold_share: u8,
+    /// Fewer apps and tasks than this, counted together, are never held. Default 3.
+    pub hold_min: usize,
+    /// A listing that still lacks them after this time is believed: a list that shrinks because access was taken away
+    /// looks the same as a deletion. Zero holds nothing. Default 2 min.
+    pub hold_for: Duration,
+    /// How often everything is asked for again meanwhile. Default 10 s.
+    pub hold_ask: Duration,
+    /// What becomes of a task while Mesos cannot reach its agent. Default: drained.
+    pub unreachable: UnreachablePolicy,
+    /// With a smaller share of an app's running tasks healthy than this, in percent, all that were ready once are served.
+    /// Default 0: never.
+    pub panic_below: u8,
+    /// How often an app is asked for while a readiness check is pending, as no event tells of its success (spec/marathon.md
+    /// section 3.5). Default 2 s.
+    pub readiness_poll: Duration,
+    /// How much longer than a readiness check's timeout a task may be without any result before it counts as older than
+    /// the deployment. Default 5 s.
+    pub readiness_margin: Duration,
     /// Task events waiting for the queue before intake stops (the shell). At 300 bytes each this is about 3 MB. Default
     /// 10 000.
     pub edge_backlog: usize,
@@ -72,8 +101,14 @@ impl Default for Settings {
             graves_max: 20_000,
             doomed_for: Duration::from_secs(300),
             explain_within: Duration::from_secs(10),
-            shrink_apps: 10,
-            shrink_hold: Duration::from_secs(5),
+            hold_share: 50,
+            hold_min: 3,
+            hold_for: Duration::from_secs(120),
+            hold_ask: Duration::from_secs(10),
+            unreachable: UnreachablePolicy::Drain,
+            panic_below: 0,
+            readiness_poll: Duration::from_secs(2),
+            readiness_margin: Duration::from_secs(5),
             edge_backlog: 10_000,
             edge_patience: Duration::from_secs(5),
         }

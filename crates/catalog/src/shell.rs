@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use mconn_model::{Observation, Snapshot, SourceId, TaskEvent};
+use mconn_model::{Observation, Snapshot, SourceId, TaskEvent, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -150,7 +150,8 @@ impl CatalogTask {
         sources: impl IntoIterator<Item = SourceId>,
         rng: fastrand::Rng,
     ) -> (Self, CatalogHandle) {
-        let catalog = Catalog::new(settings.clone(), sources);
+        let epoch = Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::from_millis(0));
+        let catalog = Catalog::new(settings.clone(), epoch, sources);
         let (sender, receiver) = watch::channel(catalog.published());
         let task = Self {
             catalog,
@@ -368,13 +369,18 @@ async fn reserve<T>(sender: Option<&mpsc::Sender<T>>) -> Option<mpsc::Permit<'_,
 
 fn log(notice: &Notice) {
     match notice {
-        Notice::SourceComplete { .. } | Notice::SourceBack { .. } | Notice::LeaderChanged { .. } => {
+        Notice::SourceComplete { .. }
+        | Notice::SourceBack { .. }
+        | Notice::LeaderChanged { .. }
+        | Notice::HoldEnded { .. }
+        | Notice::PanicEnded { .. } => {
             tracing::info!("{notice}");
         }
+        Notice::Held { .. } | Notice::PanicBegan { .. } => tracing::error!("{notice}"),
         Notice::SourceLost { .. }
         | Notice::RequestFailed { .. }
         | Notice::EventsMissed { .. }
-        | Notice::ShrinkHeld { .. }
+        | Notice::Admitted { .. }
         | Notice::ListingIncomplete { .. } => tracing::warn!("{notice}"),
     }
 }

@@ -2,23 +2,25 @@
 //! [`Source::put_task`], [`Source::remove_task`], [`Source::put_definition`] or [`Source::remove_app`], which keep the
 //! digest and the memory in step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppEntry, AppId, AppTask, Endpoint, Freshness, Pod, SourceId, SourceState, TaskEntry, TaskId,
-    Timestamp,
+    App, AppEntry, AppId, AppTask, Cause, DeploymentId, Freshness, Gone, Happened, Pod, SourceId,
+    SourceState, TaskEntry, TaskId, Timestamp,
 };
 
 use crate::digest;
 use crate::effects::Effects;
-use crate::endpoints::{self, Resolved};
+use crate::hints::Stopping;
+use crate::judge::{self, Circumstances};
 use crate::memory::{Grave, Graves, TaskMemory};
+use crate::panic::Tally;
 use crate::refetch::Refetch;
+use crate::remembered::Remembered;
 use crate::settings::Settings;
 use crate::suspects::Suspects;
-use crate::verdict::{self, Facts};
 
 /// The definition that an entry carries.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +37,12 @@ pub(crate) struct Work {
     pub(crate) defined: u64,
     /// The newest answer folded for it, as number of events at its request.
     pub(crate) listed: u64,
+    /// A deployment stops it.
+    pub(crate) stopping: Option<Stopping>,
+    /// How its tasks stand.
+    pub(crate) tally: Tally,
+    /// So few are healthy that all are served.
+    pub(crate) panic: bool,
 }
 
 /// One source.
@@ -66,8 +74,19 @@ pub(crate) struct Source {
     pub(crate) tasks_changed: bool,
     /// A listing was folded since the stream is attached: what differs from now on was missed.
     pub(crate) trusted: bool,
-    /// A listing shrank too much to be believed at once; a second one decides from then on.
-    pub(crate) shrink_held: Option<Duration>,
+    /// A mass disappearance is held: since when and until when.
+    pub(crate) hold: Option<(Duration, Duration)>,
+    /// What was kept of tasks over a restart, until they are seen.
+    pub(crate) restored: BTreeMap<TaskId, Remembered>,
+    /// Something worth keeping over a restart has changed.
+    pub(crate) memory_changed: bool,
+    /// Deployments under way, as events told, with what they change. Bounded by the hints.
+    pub(crate) deploying: BTreeMap<DeploymentId, Vec<AppId>>,
+    /// Tasks to be judged again at a time.
+    pub(crate) rechecks: BTreeSet<(Duration, AppId, TaskId)>,
+    /// Apps that went lately; bounded by [`GONE_MAX`].
+    pub(crate) gone: VecDeque<Gone>,
+    pub(crate) gone_changed: bool,
     pub(crate) digest: u64,
     /// Something that a snapshot shows has changed.
     pub(crate) changed: bool,
@@ -79,12 +98,29 @@ pub(crate) const AWAITED_MAX: usize = 1000;
 /// Changed groups that are kept apart; beyond, everything counts as changed.
 pub(crate) const STIRRED_MAX: usize = 64;
 
+/// Apps that went lately, for those who ask where they are.
+const GONE_MAX: usize = 200;
+
+/// Changes of verdicts that are kept per app.
+const HISTORY_MAX: usize = 24;
+
 /// What one step is done with.
 pub(crate) struct Step<'a> {
     pub(crate) now: Duration,
+    /// The time by our clock when `now` was zero.
+    pub(crate) epoch: Timestamp,
+    /// What is being folded.
+    pub(crate) cause: Cause,
     pub(crate) settings: &'a Settings,
     pub(crate) rng: &'a mut fastrand::Rng,
     pub(crate) effects: &'a mut Effects,
+}
+
+impl Step<'_> {
+    /// Now by our clock.
+    pub(crate) fn at(&self) -> Timestamp {
+        self.epoch.after(self.now)
+    }
 }
 
 impl Source {
@@ -96,6 +132,7 @@ impl Source {
             differences: 0,
             leader: None,
             last_error: None,
+            held: None,
         };
         Self {
             id,
@@ -114,7 +151,13 @@ impl Source {
             trusted: false,
             gap: false,
             tasks_changed: false,
-            shrink_held: None,
+            hold: None,
+            restored: BTreeMap::new(),
+            memory_changed: false,
+            deploying: BTreeMap::new(),
+            rechecks: BTreeSet::new(),
+            gone: VecDeque::new(),
+            gone_changed: false,
             digest: 0,
             changed: true,
         }
@@ -135,23 +178,20 @@ impl Source {
     /// The entry's work, created without definition if there is none.
     fn work(&mut self, app: &AppId) -> &mut Work {
         let Self { apps, id, digest, changed, awaited, .. } = self;
-        if !apps.contains_key(app) {
-            let entry =
-                AppEntry { source: id.clone(), id: app.clone(), app: None, pod: None, tasks: Vec::new() };
+        apps.entry(app.clone()).or_insert_with(|| {
+            let (source, id) = (id.clone(), app.clone());
+            let entry = AppEntry { source, id, app: None, pod: None, tasks: Vec::new(), history: Vec::new() };
             *digest = digest.wrapping_add(digest::of_definition(&entry));
             *changed = true;
             awaited.remove(app);
-        }
-        apps.entry(app.clone()).or_insert_with(|| Work {
-            entry: Arc::new(AppEntry {
-                source: id.clone(),
-                id: app.clone(),
-                app: None,
-                pod: None,
-                tasks: Vec::new(),
-            }),
-            defined: 0,
-            listed: 0,
+            Work {
+                entry: Arc::new(entry),
+                defined: 0,
+                listed: 0,
+                stopping: None,
+                tally: Tally::default(),
+                panic: false,
+            }
         })
     }
 
@@ -166,7 +206,7 @@ impl Source {
     }
 
     /// Sets an app's or pod's definition; its tasks are judged anew if it differs.
-    pub(crate) fn put_definition(&mut self, id: &AppId, mut new: Definition, step: &Step<'_>) {
+    pub(crate) fn put_definition(&mut self, id: &AppId, mut new: Definition, step: &mut Step<'_>) {
         let old = self.definition(id);
         // Equal definitions keep their Arc, so that readers can compare by pointer.
         if old.app.is_some() && old.app == new.app {
@@ -185,75 +225,146 @@ impl Source {
         entry.app = new.app;
         entry.pod = new.pod;
         let after = digest::of_definition(entry);
-        let tasks: Vec<AppTask> = entry.tasks.iter().map(|task| task.task.clone()).collect();
         self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
         self.changed = true;
-        for task in tasks {
-            self.put_task(id, task, step.now);
-        }
+        self.rejudge_app(id, step);
     }
 
     /// Sets a task and judges it. Its app's entry is created if need be.
-    pub(crate) fn put_task(&mut self, id: &AppId, task: AppTask, now: Duration) {
+    pub(crate) fn put_task(&mut self, id: &AppId, task: AppTask, step: &mut Step<'_>) {
         let definition = self.definition(id);
-        let memory = self.memory.entry(task.id.clone()).or_default();
-        let new = judge(&self.id, id, &definition, task, memory, now);
+        let deploying = !self.deploying.is_empty() && self.is_deploying(id);
+        let stopping = self.apps.get(id).is_some_and(|work| work.stopping.is_some());
+        let (source, task_id) = (self.id.clone(), task.id.clone());
+        let circumstances = Circumstances {
+            source: &source,
+            app: id,
+            definition: &definition,
+            deploying,
+            stopping,
+            now: step.now,
+            settings: step.settings,
+        };
+        let memory = self.recall(id, &task_id, step.now, step.settings);
+        let before = (memory.last, memory.proven);
+        let mut new = judge::judge(task, memory, &circumstances);
+        self.memory_changed |= (memory.last, memory.proven) != before;
+        self.overrule(id, &mut new);
+        let old = self.task(id, &task_id);
+        new.since = match old {
+            Some(old) if old.verdict == new.verdict => old.since,
+            _ => step.at(),
+        };
+        if old.is_some_and(|old| **old == new) {
+            return;
+        }
+        self.set_entry(id, new, step);
+        self.weigh_panic(id, step);
+    }
+
+    /// Puts a judged task in its place, in step with the digest, the counts and the history.
+    pub(crate) fn set_entry(&mut self, id: &AppId, new: TaskEntry, step: &Step<'_>) {
         let source = self.id.clone();
-        let work = self.work(id);
-        let place = work.entry.tasks.binary_search_by(|entry| entry.task.id.cmp(&new.task.id));
         let added = digest::of_task(&source, id, &new);
-        match place {
-            Ok(at) if *work.entry.tasks[at] == new => return,
+        let tell = self.state.freshness != Freshness::Never;
+        let work = self.work(id);
+        work.tally.count(&new, true);
+        let place = work.entry.tasks.binary_search_by(|entry| entry.task.id.cmp(&new.task.id));
+        let entry = Arc::make_mut(&mut work.entry);
+        let (mut moved, mut removed) = (true, 0);
+        let (task, after) = (new.task.id.clone(), Some(new.verdict.rule));
+        let before = match place {
             Ok(at) => {
-                let slot = &mut Arc::make_mut(&mut work.entry).tasks[at];
-                let removed = digest::of_task(&source, id, slot);
+                let slot = &mut entry.tasks[at];
+                work.tally.count(slot, false);
+                removed = digest::of_task(&source, id, slot);
                 let (old, task) = (&slot.task, &new.task);
-                let moved = old.status != task.status || old.host != task.host || old.ports != task.ports;
-                *slot = Arc::new(new);
-                self.tasks_changed |= moved;
-                self.digest = self.digest.wrapping_sub(removed);
+                moved = old.status != task.status || old.host != task.host || old.ports != task.ports;
+                Some(std::mem::replace(slot, Arc::new(new)).verdict.rule)
             }
             Err(at) => {
-                Arc::make_mut(&mut work.entry).tasks.insert(at, Arc::new(new));
-                self.tasks_changed = true;
+                entry.tasks.insert(at, Arc::new(new));
+                None
             }
+        };
+        if tell && before != after {
+            note(
+                &mut entry.history,
+                Happened { at: step.at(), task, before, after, cause: step.cause.clone() },
+            );
         }
-        self.digest = self.digest.wrapping_add(added);
+        self.tasks_changed |= moved;
+        self.digest = self.digest.wrapping_sub(removed).wrapping_add(added);
         self.changed = true;
     }
 
-    /// Judges a known task again, after its memory changed.
-    pub(crate) fn rejudge(&mut self, app: &AppId, task: &TaskId, now: Duration) {
+    /// Judges a known task again, after its memory or its circumstances changed.
+    pub(crate) fn rejudge(&mut self, app: &AppId, task: &TaskId, step: &mut Step<'_>) {
         if let Some(entry) = self.task(app, task) {
             let task = entry.task.clone();
-            self.put_task(app, task, now);
+            self.put_task(app, task, step);
+        }
+    }
+
+    /// Judges all tasks of an app again.
+    pub(crate) fn rejudge_app(&mut self, app: &AppId, step: &mut Step<'_>) {
+        let Some(work) = self.apps.get(app) else { return };
+        let tasks: Vec<AppTask> = work.entry.tasks.iter().map(|entry| entry.task.clone()).collect();
+        for task in tasks {
+            self.put_task(app, task, step);
         }
     }
 
     /// Removes a task with its memory. An entry without definition goes with its last task.
-    pub(crate) fn remove_task(&mut self, app: &AppId, task: &TaskId) -> bool {
-        self.memory.remove(task);
+    pub(crate) fn remove_task(&mut self, app: &AppId, task: &TaskId, step: &mut Step<'_>) -> bool {
+        self.memory_changed |= self.memory.remove(task).is_some();
         let Some(work) = self.apps.get_mut(app) else { return false };
         let Ok(at) = work.entry.tasks.binary_search_by(|entry| entry.task.id.cmp(task)) else { return false };
-        let removed = Arc::make_mut(&mut work.entry).tasks.remove(at);
+        let entry = Arc::make_mut(&mut work.entry);
+        let removed = entry.tasks.remove(at);
+        work.tally.count(&removed, false);
+        note(
+            &mut entry.history,
+            Happened {
+                at: step.at(),
+                task: task.clone(),
+                before: Some(removed.verdict.rule),
+                after: None,
+                cause: step.cause.clone(),
+            },
+        );
         self.digest = self.digest.wrapping_sub(digest::of_task(&self.id, app, &removed));
         self.changed = true;
         self.tasks_changed = true;
         let bare = work.entry.tasks.is_empty() && work.entry.app.is_none() && work.entry.pod.is_none();
         if bare {
-            self.remove_app(app);
+            self.remove_app(app, step);
+        } else {
+            self.weigh_panic(app, step);
         }
         true
     }
 
     /// Removes an app or pod with all its tasks.
-    pub(crate) fn remove_app(&mut self, app: &AppId) -> Option<Arc<AppEntry>> {
+    pub(crate) fn remove_app(&mut self, app: &AppId, step: &Step<'_>) -> Option<Arc<AppEntry>> {
         let work = self.apps.remove(app)?;
         self.digest = self.digest.wrapping_sub(digest::of_entry(&work.entry));
+        let mut history = work.entry.history.clone();
         for task in &work.entry.tasks {
             self.memory.remove(&task.task.id);
+            let (at, cause) = (step.at(), step.cause.clone());
+            let (task, before) = (task.task.id.clone(), Some(task.verdict.rule));
+            note(&mut history, Happened { at, task, before, after: None, cause });
         }
+        if self.gone.len() >= GONE_MAX {
+            self.gone.pop_front();
+        }
+        let (source, id) = (self.id.clone(), app.clone());
+        let (at, cause, history) = (step.at(), step.cause.clone(), history.into());
+        self.gone.push_back(Gone { source, id, at, cause, history });
+        self.gone_changed = true;
         self.changed = true;
+        self.memory_changed = true;
         self.tasks_changed |= !work.entry.tasks.is_empty();
         Some(work.entry)
     }
@@ -262,6 +373,13 @@ impl Source {
     pub(crate) fn bury_task(&mut self, task: &TaskId, certain: bool, now: Duration) {
         self.dead_tasks.bury(task, Grave { event: self.state.events, at: now, certain });
     }
+}
+
+fn note(history: &mut Vec<Happened>, happened: Happened) {
+    if history.len() >= HISTORY_MAX {
+        history.remove(0);
+    }
+    history.push(happened);
 }
 
 fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
@@ -275,46 +393,4 @@ pub(crate) fn is_app_task(task: &TaskId) -> bool {
         None => true,
         Some((_, rest)) => rest.split('.').nth(1).is_some_and(|part| part == "_app"),
     }
-}
-
-fn judge(
-    source: &SourceId,
-    app: &AppId,
-    definition: &Definition,
-    task: AppTask,
-    memory: &mut TaskMemory,
-    now: Duration,
-) -> TaskEntry {
-    let ended = task.status.is_terminal();
-    let resolved = match definition {
-        _ if ended => Resolved::default(),
-        Definition { app: Some(app), .. } => endpoints::of_app(app, &task),
-        Definition { pod: Some(pod), .. } => endpoints::of_pod(pod, memory.place.as_deref(), &task),
-        _ => Resolved { unresolved: vec!["the definition is not known yet".into()], ..Resolved::default() },
-    };
-    let mut facts = Facts {
-        checks: definition.app.as_ref().map_or(task.health.len(), |app| app.health_checks.len()),
-        told: memory.told.map(|(healthy, _)| healthy),
-        last: memory.last,
-        doomed: memory.doomed_until.is_some_and(|until| until > now),
-        has_address: resolved.has_address,
-    };
-    if let Some(known) = verdict::health(&task, &facts) {
-        memory.last = Some(known);
-        facts.last = memory.last;
-    }
-    let verdict = verdict::verdict(&task, &facts);
-    let endpoint = |port: endpoints::Reached| Endpoint {
-        source: source.clone(),
-        app: app.clone(),
-        task: task.id.clone(),
-        port_index: port.index,
-        port_name: port.name,
-        service_port: port.service_port,
-        transport: port.transport,
-        protocols: port.protocols,
-        verdict,
-    };
-    let endpoints = resolved.reached.into_iter().map(endpoint).collect();
-    TaskEntry { endpoints, verdict, unresolved: resolved.unresolved, task }
 }

@@ -128,6 +128,8 @@ struct EventDto<'a> {
     id: Text<'a>,
     #[serde(borrow)]
     plan: Object<PlanDto<'a>>,
+    #[serde(borrow)]
+    current_step: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -216,6 +218,7 @@ fn other(event_type: &str, dto: &EventDto<'_>) -> Result<ClusterEvent, String> {
             instance: instance(),
             task: task(),
             healthy: dto.healthy.0.or(dto.alive.0),
+            whole: event_type == "instance_health_changed_event",
         },
         "unhealthy_task_kill_event" | "unhealthy_instance_kill_event" => {
             ClusterEvent::UnhealthyKill { app: app()?, task: task(), instance: instance() }
@@ -255,6 +258,7 @@ fn deployment(dto: &EventDto<'_>, phase: DeploymentPhase) -> ClusterEvent {
         id: id.and_then(|id| DeploymentId::new(id).ok()),
         phase,
         affected: plan.map(|plan| json::affected(&plan.steps)).unwrap_or_default(),
+        stopping: dto.current_step.map(|step| json::stopped_by(step.get())).unwrap_or_default(),
     }
 }
 
@@ -329,7 +333,9 @@ mod tests {
             "{{\"plan\":{{\"id\":\"d\",\"original\":{tree},\"target\":{tree},\"steps\":[{{\"actions\":[{{\"type\":\
              \"ScaleApplication\",\"app\":\"/foo\"}}]}}]}},\"eventType\":\"deployment_info\"}}"
         );
-        let ClusterEvent::Deployment { id, phase, affected } = decode(&data).unwrap() else { panic!("none") };
+        let ClusterEvent::Deployment { id, phase, affected, .. } = decode(&data).unwrap() else {
+            panic!("none")
+        };
         assert_eq!((id.unwrap().as_str(), phase), ("d", DeploymentPhase::StepBegan));
         assert_eq!(affected, [AppId::parse("/foo").unwrap()]);
     }

@@ -14,6 +14,7 @@
 
 mod app;
 mod event;
+mod history;
 mod ids;
 mod observation;
 mod pod;
@@ -22,12 +23,14 @@ mod snapshot;
 mod status;
 mod task;
 mod time;
+mod verdict;
 
 pub use app::{
     App, Deployment, HealthCheck, HealthCheckKind, HostPort, NetworkMode, PortDeclaration, Protocols,
     ReadinessCheck,
 };
 pub use event::{EventKey, EventTimestamp, TaskEvent};
+pub use history::{Cause, Gone, Happened};
 pub use ids::{
     AgentId, AppId, DeploymentId, IdError, InstanceId, MAX_ID_BYTES, ModuleName, SourceId, TaskId,
 };
@@ -37,9 +40,9 @@ pub use observation::{
 pub use pod::{Pod, PodContainer, PodEndpoint, PodInstance};
 pub use preset::{InventoryItem, Preset};
 pub use snapshot::{
-    AppEntry, Change, Endpoint, Freshness, Rule, Snapshot, SourceState, TaskEntry, Transport, Verdict,
-    VerdictKind,
+    AppEntry, Change, Endpoint, Freshness, Held, Snapshot, SourceState, TaskEntry, Transport,
 };
 pub use status::TaskStatus;
 pub use task::{AppTask, HealthResult, IpAddress};
 pub use time::Timestamp;
+pub use verdict::{Rule, Verdict, VerdictKind};

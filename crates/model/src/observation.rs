@@ -120,6 +120,8 @@ pub enum ClusterEvent {
         task: Option<TaskId>,
         /// `None` is unknown, which is not the same as unhealthy.
         healthy: Option<bool>,
+        /// It speaks for the instance as a whole, not for one of several checks.
+        whole: bool,
     },
     /// `unhealthy_task_kill_event`, `unhealthy_instance_kill_event`: as good as TASK_KILLING.
     UnhealthyKill {
@@ -155,6 +157,8 @@ pub enum ClusterEvent {
         phase: DeploymentPhase,
         /// Apps and pods that its steps name.
         affected: Vec<AppId>,
+        /// Apps and pods that the step that begins or ended stops for good.
+        stopping: Vec<AppId>,
     },
     /// `app_terminated_event`: gone for certain.
     AppTerminated {
@@ -252,6 +256,16 @@ impl InstanceCondition {
             "Unreachable" => Self::Unreachable,
             "UnreachableInactive" => Self::UnreachableInactive,
             other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl fmt::Display for InstanceCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Other(name) => f.write_str(name),
+            // The variants are called as Marathon calls them.
+            named => write!(f, "{named:?}"),
         }
     }
 }

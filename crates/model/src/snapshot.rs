@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{App, AppId, AppTask, Pod, SourceId, TaskId};
+use crate::{App, AppId, AppTask, Gone, Happened, Pod, SourceId, TaskId, Timestamp, Verdict};
 
 /// One consistent state of all sources. Cheap to clone and to share: entries that did not change are the same `Arc` as
 /// in the snapshot before.
@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub apps: BTreeMap<(SourceId, AppId), Arc<AppEntry>>,
     /// State of each source.
     pub sources: BTreeMap<SourceId, SourceState>,
+    /// Apps and pods that went lately, oldest first; bounded.
+    pub gone: Arc<[Gone]>,
 }
 
 impl Snapshot {
@@ -47,6 +49,8 @@ pub struct AppEntry {
     pub pod: Option<Arc<Pod>>,
     /// Tasks in order of their ids.
     pub tasks: Vec<Arc<TaskEntry>>,
+    /// What happened to the tasks lately, oldest first; bounded. No part of the digest.
+    pub history: Vec<Happened>,
 }
 
 /// One task with what it offers.
@@ -58,6 +62,8 @@ pub struct TaskEntry {
     pub endpoints: Vec<Endpoint>,
     /// The verdict on the task as a whole; endpoints carry the same one.
     pub verdict: Verdict,
+    /// Since when that verdict holds, by our clock. No part of the digest.
+    pub since: Timestamp,
     /// Declared ports that could not be resolved, and why, for people.
     pub unresolved: Vec<Arc<str>>,
 }
@@ -114,82 +120,6 @@ impl fmt::Display for Transport {
     }
 }
 
-/// Whether a task shall get traffic, and which rule says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Verdict {
-    /// What to do.
-    pub kind: VerdictKind,
-    /// The rule that decided.
-    pub rule: Rule,
-}
-
-/// What to do with an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum VerdictKind {
-    /// Give it traffic.
-    Routable,
-    /// Give it no new traffic; it is about to go.
-    Draining,
-    /// Give it none yet (or no longer).
-    NotReady,
-}
-
-impl VerdictKind {
-    /// Lower-case name for API and log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Routable => "routable",
-            Self::Draining => "draining",
-            Self::NotReady => "not ready",
-        }
-    }
-}
-
-/// The named rules of the verdict; the name is the reason that people see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rule {
-    /// Runs, and nobody checks its health.
-    RunningWithoutChecks,
-    /// Runs, and every check is alive.
-    Healthy,
-    /// Not TASK_RUNNING yet.
-    NotRunning,
-    /// A check is failing.
-    Unhealthy,
-    /// A check has no result yet, and the task was never ready.
-    HealthUnknown,
-    /// A check has no result, but the task was ready before (Marathon forgets health on a leader change).
-    RememberedHealthy,
-    /// No address is known yet.
-    NoAddress,
-    /// TASK_KILLING, or Marathon announced the kill.
-    Killing,
-    /// TASK_UNREACHABLE.
-    Unreachable,
-    /// Has ended.
-    Ended,
-}
-
-impl Rule {
-    /// The name, as API and log show it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RunningWithoutChecks => "running-without-checks",
-            Self::Healthy => "healthy",
-            Self::NotRunning => "not-running",
-            Self::Unhealthy => "unhealthy",
-            Self::HealthUnknown => "health-unknown",
-            Self::RememberedHealthy => "remembered-healthy",
-            Self::NoAddress => "no-address",
-            Self::Killing => "killing",
-            Self::Unreachable => "unreachable",
-            Self::Ended => "ended",
-        }
-    }
-}
-
 /// How well a source is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceState {
@@ -205,6 +135,21 @@ pub struct SourceState {
     pub leader: Option<Arc<str>>,
     /// The last failure, for people.
     pub last_error: Option<Arc<str>>,
+    /// So much vanished from its listing at once that it is not believed yet.
+    pub held: Option<Held>,
+}
+
+/// A mass disappearance that is held: what is counted here stays served although the source does not list it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Apps and pods that the listing lacks.
+    pub apps: usize,
+    /// Tasks that the listing lacks.
+    pub tasks: usize,
+    /// Since when, by our clock.
+    pub since: Timestamp,
+    /// When a listing that still lacks them is believed, by our clock.
+    pub until: Timestamp,
 }
 
 /// Whether what we know of a source is current.

@@ -34,6 +34,8 @@ pub struct AppTask {
     pub version: Option<Timestamp>,
     /// One entry per check that has a result.
     pub health: Vec<HealthResult>,
+    /// The result of its readiness check; `None` where there is none, as outside of deployments (section 3.5).
+    pub ready: Option<bool>,
 }
 
 /// An address of a task.

@@ -1,9 +1,9 @@
-//! A point in time as the cluster writes it.
+//! A point in time as people write it.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-/// Milliseconds since the Unix epoch, UTC. Only compared with other timestamps of the same source, never with the local
+/// Milliseconds since the Unix epoch, UTC. Those of a source are only compared with each other, never with the local
 /// clock (spec/marathon.md section 11, trap 23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
@@ -29,6 +29,18 @@ impl Timestamp {
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
+    }
+
+    /// This much later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The time from `earlier` until this; zero if it is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// Reads ISO-8601 with any number of decimals (`2026-01-05T10:00:00.48Z`), the only form that Marathon writes.

@@ -92,8 +92,15 @@ mod tests {
 
     fn snapshot(freshness: Freshness, comparisons: u64, events: u64) -> Snapshot {
         let id = SourceId::new("m").unwrap();
-        let state =
-            SourceState { freshness, events, comparisons, differences: 0, leader: None, last_error: None };
+        let state = SourceState {
+            freshness,
+            events,
+            comparisons,
+            differences: 0,
+            leader: None,
+            last_error: None,
+            held: None,
+        };
         Snapshot { sources: BTreeMap::from([(id, state)]), ..Snapshot::default() }
     }
 

@@ -50,7 +50,7 @@ fn status_updates_act_at_once() {
 #[test]
 fn other_events() {
     let running = format!("{TASK} running-without-checks agent1:31000");
-    let killing = format!("{TASK} killing agent1:31000");
+    let killing = format!("{TASK} kill-announced agent1:31000");
     let changed = |name: &str, condition| ClusterEvent::InstanceChanged {
         instance: instance(name),
         app: app_id("/web"),
@@ -59,7 +59,11 @@ fn other_events() {
     };
     let of = "web.instance-1";
     check("the same condition is a hint", changed(of, InstanceCondition::Running), &[&running], &[]);
-    check("another one is asked for", changed(of, InstanceCondition::Unreachable), &[&running], &["/web"]);
+    let unreachable = format!("{TASK} unreachable agent1:31000");
+    check("an agent is lost", changed(of, InstanceCondition::Unreachable), &[&unreachable], &["/web"]);
+    check("and given up", changed(of, InstanceCondition::UnreachableInactive), &[&unreachable], &["/web"]);
+    check("an end is believed at once", changed(of, InstanceCondition::Failed), &[&killing], &["/web"]);
+    check("launched again", changed(of, InstanceCondition::Provisioned), &[&killing], &["/web"]);
     check("a kill is believed", changed(of, InstanceCondition::Killing), &[&killing], &["/web"]);
     check("a new instance", changed("web.instance-9", InstanceCondition::Scheduled), &[&running], &["/web"]);
     check(
@@ -162,6 +166,7 @@ fn trap_25_a_relaunch_within_one_instance() {
         instance: Some(instance("web.instance-1")),
         task: None,
         healthy: Some(true),
+        whole: true,
     });
     assert_eq!(bench.shows("/web"), ["web.instance-1._app.2 running-without-checks agent1:31000"]);
 }
@@ -183,7 +188,7 @@ fn health_acts_at_once_and_good_news_only_when_it_is_about_all_checks() {
     check(2, &[true, true], Some(false), "unhealthy");
     check(2, &[true, false], Some(true), "unhealthy");
     check(2, &[true], Some(true), "health-unknown");
-    check(0, &[], Some(false), "running-without-checks");
+    check(0, &[], Some(false), "unhealthy");
 }
 
 #[test]
@@ -202,6 +207,7 @@ fn health_by_instance_finds_the_task_of_each_generation() {
             instance: Some(instance(instance_name)),
             task: None,
             healthy: Some(false),
+            whole: true,
         });
         assert_eq!(bench.shows("/web")[0].contains("unhealthy"), hit, "{task_name} {instance_name}");
     }
@@ -230,7 +236,10 @@ fn a_definition_is_used_directly_and_judges_the_tasks_anew() {
     next.ports.push(port(None, HostPort::Dynamic));
     bench.event(ClusterEvent::AppDefinition { app: Box::new(next) });
     let entry = bench.entry("/web").unwrap();
-    assert_eq!(entry.tasks[0].verdict.rule, Rule::HealthUnknown);
+    // Marathon checks tasks of the new version alone; this one goes on until it is replaced.
+    assert_eq!(entry.tasks[0].verdict.rule, Rule::RememberedHealthy);
+    bench.event(status("/web", "web.instance-2._app.1", TaskStatus::Running));
+    assert!(bench.shows("/web")[1].contains("health-unknown"));
     assert_eq!(&*entry.tasks[0].unresolved[0], "port 1 has no host port");
     // An app that nobody has listed yet.
     bench.event(ClusterEvent::AppDefinition { app: Box::new(app("/new")) });
@@ -245,8 +254,8 @@ fn an_announced_kill_is_believed_through_listings_but_not_for_ever() {
     bench.event(kill);
     let all = || vec![listed(app("/web"), vec![task("/web", TASK)])];
     bench.list(all(), Vec::new());
-    assert_eq!(bench.shows("/web"), [format!("{TASK} killing agent1:31000")]);
-    bench.pass_ms(301_000).list(all(), Vec::new());
+    assert_eq!(bench.shows("/web"), [format!("{TASK} kill-announced agent1:31000")]);
+    bench.pass_ms(301_000);
     assert_eq!(bench.shows("/web"), [format!("{TASK} running-without-checks agent1:31000")]);
 }
 
@@ -254,7 +263,7 @@ fn an_announced_kill_is_believed_through_listings_but_not_for_ever() {
 fn a_task_of_an_unknown_app_is_kept_without_endpoints() {
     let mut bench = web();
     bench.event(status("/new", "new.1", TaskStatus::Running));
-    assert_eq!(bench.shows("/new"), ["new.1 no-address "]);
+    assert_eq!(bench.shows("/new"), ["new.1 definition-unknown "]);
     bench.event(status("/new", "new.1", TaskStatus::Failed));
     assert_eq!(bench.shows("/new"), ["no such app"]);
 }

@@ -155,8 +155,9 @@ fn differences_that_no_event_announced_are_counted() {
     let one = || task("/web", "web.1");
     let two = || task("/web", "web.2");
     let check = |what: &str, apps: Vec<AppListing>, wanted: u64| {
-        let mut bench = Bench::reading(both());
-        bench.list(apps, Vec::new());
+        let mut bench = Bench::with(mconn_catalog::Settings { hold_share: 100, ..Default::default() });
+        bench.see(Observation::Attached);
+        bench.list(both(), Vec::new()).list(apps, Vec::new());
         assert_eq!(bench.state().differences, 0, "{what}: an event may be on its way");
         assert_eq!(bench.pass_ms(10_001).state().differences, wanted, "{what}");
     };
@@ -204,21 +205,60 @@ fn expected_differences_are_not_counted() {
 }
 
 #[test]
-fn trap_21_an_empty_answer_is_believed_at_the_second_time() {
+fn trap_21_an_empty_answer_is_held_for_a_while_and_then_believed() {
     let many = || (0..30).map(|n| listed(app(&format!("/a{n}")), Vec::new())).collect::<Vec<_>>();
     let mut bench = Bench::reading(many());
     bench.list(Vec::new(), Vec::new());
     assert_eq!(bench.snapshot().apps.len(), 30);
-    assert!(matches!(bench.effects.notices[..], [mconn_catalog::Notice::ShrinkHeld { absent: 30, .. }]));
+    assert!(matches!(bench.effects.notices[..], [mconn_catalog::Notice::Held { apps: 30, tasks: 0, .. }]));
+    assert_eq!(bench.state().held.map(|held| held.apps), Some(30));
+    // Asked again and again, and not believed before the time is over.
+    for _ in 0..11 {
+        assert_eq!(bench.pass_ms(10_000).asked(), ["*"]);
+        bench.list(Vec::new(), Vec::new());
+        assert_eq!(bench.snapshot().apps.len(), 30);
+    }
+    assert_eq!(bench.pass_ms(10_000).asked(), ["*"]);
     bench.list(Vec::new(), Vec::new());
-    assert_eq!(bench.snapshot().apps.len(), 30, "not before the time is over");
-    assert_eq!(bench.pass_ms(5000).asked(), ["*"]);
-    bench.list(Vec::new(), Vec::new());
-    assert_eq!(bench.snapshot().apps.len(), 0);
+    assert_eq!((bench.snapshot().apps.len(), bench.state().held), (0, None));
     // It was an accident.
     let mut bench = Bench::reading(many());
     bench.list(Vec::new(), Vec::new()).list(many(), Vec::new());
-    assert_eq!(bench.snapshot().apps.len(), 30);
+    assert_eq!((bench.snapshot().apps.len(), bench.state().held), (30, None));
+}
+
+#[test]
+fn tasks_that_vanish_from_listed_apps_are_held_too_unless_others_take_their_place() {
+    let apps = |names: &[&str]| -> Vec<AppListing> {
+        let tasks =
+            |n: usize| names.iter().map(|name| task(&format!("/a{n}"), &format!("a{n}.{name}"))).collect();
+        (0..3).map(|n| listed(app(&format!("/a{n}")), tasks(n))).collect()
+    };
+    let running = |bench: &Bench| -> usize { (0..3).map(|n| bench.shows(&format!("/a{n}")).len()).sum() };
+    let mut bench = Bench::reading(apps(&["1", "2"]));
+    bench.list(apps(&[]), Vec::new());
+    assert_eq!((running(&bench), bench.state().held.map(|held| held.tasks)), (6, Some(6)));
+    // What an event says is obeyed meanwhile.
+    bench.event(status("/a0", "a0.1", TaskStatus::Killed));
+    assert_eq!(running(&bench), 5);
+    // All were replaced while nobody listened.
+    let mut bench = Bench::reading(apps(&["1", "2"]));
+    bench.list(apps(&["3", "4"]), Vec::new());
+    assert_eq!((running(&bench), bench.state().held), (6, None));
+    assert_eq!(bench.shows("/a0")[0], "a0.3 running-without-checks agent1:31000");
+}
+
+#[test]
+fn what_events_explain_is_not_held() {
+    let many = || (0..9).map(|n| listed(app(&format!("/shop/a{n}")), Vec::new())).collect::<Vec<_>>();
+    let mut bench = Bench::reading(many());
+    bench.event(group("/shop")).list(Vec::new(), Vec::new());
+    assert_eq!((bench.snapshot().apps.len(), bench.state().held), (0, None));
+    let hold = mconn_catalog::Settings { hold_share: 100, ..mconn_catalog::Settings::default() };
+    let mut bench = Bench::with(hold);
+    bench.see(Observation::Attached);
+    bench.list(many(), Vec::new()).list(Vec::new(), Vec::new());
+    assert_eq!(bench.snapshot().apps.len(), 0, "a share of all is never exceeded");
 }
 
 #[test]

@@ -5,8 +5,12 @@
 mod digest;
 mod endpoints;
 mod events;
+mod hints;
 mod listings;
+mod memory;
 mod model;
+mod panic;
+mod readiness;
 mod requests;
 mod shell;
 mod sources;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mconn_catalog::Settings;
 use mconn_catalog::invariants;
 use mconn_model::*;
 use proptest::prelude::*;
@@ -130,7 +131,14 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            bench: Bench::reading(Vec::new()),
+            bench: {
+                // Held disappearances have tests of their own.
+                let settings = Settings { hold_share: 100, ..Settings::default() };
+                let mut bench = Bench::with(settings);
+                bench.see(Observation::Attached);
+                bench.list(Vec::new(), Vec::new());
+                bench
+            },
             cluster: Cluster::default(),
             requests: Vec::new(),
             attached: true,

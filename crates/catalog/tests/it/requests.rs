@@ -196,7 +196,8 @@ fn a_registered_scheduler_reconciles_first() {
 
 #[test]
 fn publishing_is_coalesced() {
-    let mut catalog = mconn_catalog::Catalog::new(Settings::default(), [source("m")]);
+    let mut catalog =
+        mconn_catalog::Catalog::new(Settings::default(), Timestamp::from_millis(0), [source("m")]);
     let mut rng = fastrand::Rng::with_seed(1);
     let mut at = |catalog: &mut mconn_catalog::Catalog, millis: u64| {
         let event = status("/web", &format!("web.{millis}"), TaskStatus::Running);

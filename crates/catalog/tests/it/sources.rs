@@ -45,7 +45,8 @@ fn a_lost_source_keeps_everything() {
 
 #[test]
 fn complete_means_that_every_source_was_read() {
-    let mut catalog = Catalog::new(Settings::default(), [source("m"), source("n")]);
+    let mut catalog =
+        Catalog::new(Settings::default(), Timestamp::from_millis(0), [source("m"), source("n")]);
     let mut rng = fastrand::Rng::with_seed(1);
     let mut see = |catalog: &mut Catalog, from: &str, observation| {
         catalog.apply(&source(from), observation, std::time::Duration::ZERO, &mut rng);
@@ -136,7 +137,7 @@ fn a_listing_that_is_not_believed_yet_asks_for_no_sync() {
     bench.see(Observation::Attached);
     bench.list(many(1), Vec::new());
     assert_eq!(why(&bench), None);
-    bench.pass_ms(6000).list(many(1), Vec::new());
+    bench.pass_ms(121_000).list(many(1), Vec::new());
     assert_eq!(why(&bench), Some(Why::StreamGap));
 }
 

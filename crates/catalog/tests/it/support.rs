@@ -84,6 +84,7 @@ pub(crate) fn task(app: &str, id: &str) -> AppTask {
         started_at: None,
         version: None,
         health: Vec::new(),
+        ready: None,
     }
 }
 
@@ -160,7 +161,13 @@ pub(crate) fn status(app: &str, task: &str, status: TaskStatus) -> ClusterEvent 
 }
 
 pub(crate) fn health(app: &str, task: &str, healthy: Option<bool>) -> ClusterEvent {
-    ClusterEvent::HealthChanged { app: app_id(app), instance: None, task: Some(task_id(task)), healthy }
+    ClusterEvent::HealthChanged {
+        app: app_id(app),
+        instance: None,
+        task: Some(task_id(task)),
+        healthy,
+        whole: false,
+    }
 }
 
 pub(crate) fn group(path: &str) -> ClusterEvent {
@@ -168,7 +175,8 @@ pub(crate) fn group(path: &str) -> ClusterEvent {
 }
 
 pub(crate) fn deployment(phase: DeploymentPhase, apps: &[&str]) -> ClusterEvent {
-    ClusterEvent::Deployment { id: None, phase, affected: apps.iter().map(|id| app_id(id)).collect() }
+    let affected = apps.iter().map(|id| app_id(id)).collect();
+    ClusterEvent::Deployment { id: None, phase, affected, stopping: Vec::new() }
 }
 
 /// A catalog of one source, `m`, unless told otherwise.
@@ -185,7 +193,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn with(settings: Settings) -> Self {
         Self {
-            catalog: Catalog::new(settings, [source("m")]),
+            catalog: Catalog::new(settings, Timestamp::from_millis(0), [source("m")]),
             now: Duration::from_secs(1000),
             rng: fastrand::Rng::with_seed(7),
             fetches: Vec::new(),

@@ -35,16 +35,16 @@ fn the_table() {
     check(running(), &[true], Facts { told: Some(false), ..one }, Unhealthy, NotReady);
     check(running(), &[], Facts { told: Some(true), ..one }, Healthy, Routable);
 
-    check(running(), &[true], Facts { doomed: true, ..one }, Killing, Draining);
+    check(running(), &[true], Facts { leaving: Some(KillAnnounced), ..one }, KillAnnounced, Draining);
     check(TaskStatus::Killing, &[true], one, Killing, Draining);
-    check(TaskStatus::Unreachable, &[true], one, Unreachable, NotReady);
+    check(TaskStatus::Unreachable, &[true], one, Unreachable, Draining);
     for status in
         [TaskStatus::Staging, TaskStatus::Starting, TaskStatus::Unknown, TaskStatus::parse("TASK_NEW")]
     {
         check(status, &[], none, NotRunning, NotReady);
     }
     for status in [TaskStatus::Killed, TaskStatus::Lost, TaskStatus::GoneByOperator] {
-        check(status, &[true], Facts { doomed: true, ..one }, Ended, NotReady);
+        check(status, &[true], Facts { leaving: Some(GoalChanged), ..one }, Ended, NotReady);
     }
     check(running(), &[true], Facts { has_address: false, ..one }, NoAddress, NotReady);
     check(TaskStatus::Staging, &[], Facts { has_address: false, ..one }, NotRunning, NotReady);

@@ -5,7 +5,8 @@ use mconn_model::{
 };
 use serde::Deserialize;
 
-use super::lenient::{Number, Object, RawList, Text, Texts};
+use super::deployment::ReadinessDto;
+use super::lenient::{List, Number, Object, RawList, Text, Texts};
 use super::network::ReachDto;
 use super::{Notes, object, task};
 
@@ -26,6 +27,8 @@ struct AppDto<'a> {
     readiness_checks: RawList<'a>,
     #[serde(borrow)]
     deployments: RawList<'a>,
+    #[serde(borrow)]
+    readiness_check_results: List<Object<ReadinessDto<'a>>>,
     task_kill_grace_period_seconds: Number,
     /// 1.4 and later write at least one of these two, older ones neither: that tells how instances are called.
     kill_selection: Text<'a>,
@@ -143,9 +146,16 @@ pub(crate) fn decode_app(
     } else {
         task::Naming::Unknown
     };
-    let tasks = notes.each(&format!("{place}: tasks"), &dto.tasks, |raw, place, notes| {
+    let mut tasks = notes.each(&format!("{place}: tasks"), &dto.tasks, |raw, place, notes| {
         task::decode_task(raw, Some(&app.id), naming, place, notes)
     });
+    let results = dto.readiness_check_results.0.iter().filter_map(|result| result.0.as_ref()?.result());
+    for result in results {
+        // One result per check, and all of them have to be good.
+        for task in tasks.iter_mut().filter(|task| task.id == result.task) {
+            task.ready = Some(task.ready.unwrap_or(true) && result.ready);
+        }
+    }
     Ok(AppListing { app, tasks })
 }
 
@@ -234,6 +244,17 @@ mod tests {
         );
         assert_eq!((&bare, &bare), (&nulls, &empty));
         assert_eq!((bare.instances, bare.network, bare.ports.len()), (1, NetworkMode::Host, 0));
+    }
+
+    #[test]
+    fn readiness_results_are_told_to_their_tasks() {
+        let mut notes = Notes::default();
+        let text = r#"{"id":"/a","readinessChecks":[{"name":"r"}],"readinessCheckResults":[{"name":"r","taskId":"a.1",
+            "ready":false,"lastResponse":{"status":503}},{"name":"r","taskId":"a.2","ready":true},{"taskId":"a.9"},null],
+            "tasks":[{"id":"a.1"},{"id":"a.2"},{"id":"a.3"}]}"#;
+        let listing = decode_app(text, "", "app", &mut notes).unwrap();
+        let ready: Vec<_> = listing.tasks.iter().map(|task| task.ready).collect();
+        assert_eq!(ready, [Some(false), Some(true), None]);
     }
 
     #[test]

@@ -13,6 +13,10 @@ use super::{JsonError, Notes, Parsed, object, parse};
 #[serde(default, rename_all = "camelCase")]
 struct ActionDto<'a> {
     #[serde(borrow)]
+    action: Text<'a>,
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
     app: Text<'a>,
     #[serde(borrow)]
     pod: Text<'a>,
@@ -22,10 +26,26 @@ struct ActionDto<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct ReadinessDto<'a> {
+pub(super) struct ReadinessDto<'a> {
     #[serde(borrow)]
     task_id: Text<'a>,
     ready: Flag,
+}
+
+impl ReadinessDto<'_> {
+    /// The task and whether it says that it is ready; `None` if no task is named.
+    pub(super) fn result(&self) -> Option<ReadinessResult> {
+        let task = TaskId::new(self.task_id.get()?).ok()?;
+        Some(ReadinessResult { task, ready: self.ready.0.unwrap_or(false) })
+    }
+}
+
+impl ActionDto<'_> {
+    /// `StopApplication` and `StopPod`, in either generation's key.
+    fn stops(&self) -> bool {
+        let kind = self.action.get().or(self.kind.get());
+        matches!(kind, Some("StopApplication" | "StopPod"))
+    }
 }
 
 /// A step in any generation: `{"actions":[..]}`, an array of actions (up to 0.13), or an action itself (documentation).
@@ -62,6 +82,21 @@ pub(crate) fn affected(steps: &RawList<'_>) -> Vec<AppId> {
     let mut ids = BTreeSet::new();
     for raw in steps.iter() {
         ids_of_step(raw, &mut ids);
+    }
+    ids.into_iter().collect()
+}
+
+/// The apps and pods that a step stops for good, in any generation's form; nothing if it cannot be read.
+pub(crate) fn stopped_by(step: &str) -> Vec<AppId> {
+    let mut ids = BTreeSet::new();
+    let mut add = |action: &ActionDto<'_>| {
+        let named = [&action.app, &action.pod].into_iter().filter(|_| action.stops());
+        ids.extend(named.filter_map(Text::get).filter_map(|id| AppId::parse(id).ok()));
+    };
+    if let Ok(Object(Some(step))) = serde_json::from_str::<Object<StepDto<'_>>>(step) {
+        step.actions.0.iter().filter_map(|action| action.0.as_ref()).for_each(&mut add);
+    } else if let Ok(list) = serde_json::from_str::<List<Object<ActionDto<'_>>>>(step) {
+        list.0.iter().filter_map(|action| action.0.as_ref()).for_each(&mut add);
     }
     ids.into_iter().collect()
 }
@@ -120,13 +155,7 @@ fn deployment(raw: &str) -> Result<DeploymentStatus, String> {
     ids.extend(named.filter_map(Text::get).filter_map(|id| AppId::parse(id).ok()));
     let actions = dto.current_actions.0.iter().filter_map(|action| action.0.as_ref());
     let results = actions.flat_map(|action| action.readiness_check_results.0.iter());
-    let readiness = results
-        .filter_map(|result| {
-            let result = result.0.as_ref()?;
-            let task = TaskId::new(result.task_id.get()?).ok()?;
-            Some(ReadinessResult { task, ready: result.ready.0.unwrap_or(false) })
-        })
-        .collect();
+    let readiness = results.filter_map(|result| result.0.as_ref()?.result()).collect();
     Ok(DeploymentStatus { id, affected: ids.into_iter().collect(), readiness })
 }
 
@@ -141,6 +170,16 @@ mod tests {
         let list: RawList<'_> = serde_json::from_str(steps).unwrap();
         let ids: Vec<_> = affected(&list).iter().map(ToString::to_string).collect();
         assert_eq!(ids, ["/a", "/b", "/p"]);
+    }
+
+    #[test]
+    fn only_stops_are_stops_in_every_generation() {
+        let ids = |step: &str| -> Vec<String> { stopped_by(step).iter().map(ToString::to_string).collect() };
+        let stop = r#"{"action":"StopApplication","app":"/a"},{"action":"ScaleApplication","app":"/b"},
+            {"type":"StopPod","pod":"/p"}"#;
+        assert_eq!(ids(&format!("{{\"actions\":[{stop}]}}")), ["/a", "/p"]);
+        assert_eq!(ids(&format!("[{stop}]")), ["/a", "/p"]);
+        assert_eq!(ids("7"), [""; 0]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use info::{Info, error_message, info, leader};
 pub use task::{RunningTask, running_tasks};
 
 pub(crate) use app::decode_app;
-pub(crate) use deployment::affected;
+pub(crate) use deployment::{affected, stopped_by};
 pub(crate) use lenient::{Flag, List, Number, Object, RawList, Text, TextOrWhole};
 pub(crate) use task::{AddressDto, addresses, ports};
 

@@ -122,6 +122,7 @@ pub(super) fn decode_task(
         started_at,
         version: timestamp(&dto.version),
         health: health.into_iter().map(health_result).collect(),
+        ready: None,
         id,
     })
 }

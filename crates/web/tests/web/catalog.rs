@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mconn_model::{
     App, AppEntry, AppId, AppTask, Endpoint, Freshness, NetworkMode, Protocols, Rule, Snapshot, SourceId,
-    SourceState, TaskEntry, TaskId, TaskStatus, Transport, Verdict, VerdictKind,
+    SourceState, TaskEntry, TaskId, TaskStatus, Timestamp, Transport, Verdict, VerdictKind,
 };
 
 use crate::node::Node;
@@ -55,11 +55,13 @@ pub(crate) fn snapshot(version: u64) -> Snapshot {
         started_at: None,
         version: None,
         health: Vec::new(),
+        ready: None,
     };
     let entry = TaskEntry {
         task: listed,
         endpoints: vec![endpoint],
         verdict,
+        since: Timestamp::from_millis(1_700_000_000_000),
         unresolved: vec!["port 1 has no host port".into()],
     };
     let entry = AppEntry {
@@ -68,12 +70,14 @@ pub(crate) fn snapshot(version: u64) -> Snapshot {
         app: Some(Arc::new(definition)),
         pod: None,
         tasks: vec![Arc::new(entry)],
+        history: Vec::new(),
     };
     Snapshot {
         version,
         digest: 0xabc,
         apps: BTreeMap::from([((source.clone(), app), Arc::new(entry))]),
         sources: BTreeMap::from([(source, state(Freshness::Fresh))]),
+        gone: Arc::default(),
     }
 }
 
@@ -85,6 +89,7 @@ pub(crate) fn state(freshness: Freshness) -> SourceState {
         differences: 1,
         leader: Some("marathon:8080".into()),
         last_error: None,
+        held: None,
     }
 }
 

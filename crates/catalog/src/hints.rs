@@ -1,0 +1,176 @@
+//! Hints that a task will go: the earliest one drains it at once, and what does not come true is taken back.
+//!
+//! Announced kills are believed for a limited time, because Marathon may show such a task as running until it is dead
+//! (spec/marathon.md section 4). A goal change is believed while a deployment of the app is under way, the end of an
+//! instance until a later answer still shows its task as running.
+
+use std::time::Duration;
+
+use mconn_model::{AppId, DeploymentId, DeploymentPhase, InstanceCondition, Rule, TaskId, TaskStatus};
+
+use crate::memory::{Leaving, Unless};
+use crate::source::{Source, Step};
+
+/// Deployments under way that are remembered from events; a Marathon runs at most 100 (1.6 and later).
+const DEPLOYMENTS_MAX: usize = 1000;
+
+/// A deployment that stops an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stopping {
+    deployment: Option<DeploymentId>,
+    event: u64,
+    at: Duration,
+}
+
+impl Source {
+    /// Drains tasks by the newest event's hint. An earlier hint stays if it holds for longer.
+    pub(crate) fn hint(
+        &mut self,
+        app: &AppId,
+        tasks: &[TaskId],
+        rule: Rule,
+        unless: Unless,
+        step: &mut Step<'_>,
+    ) {
+        let grace = self.definition(app).app.and_then(|app| app.kill_grace_seconds).unwrap_or(0.0);
+        let grace = Duration::try_from_secs_f64(grace).unwrap_or_default().saturating_mul(2);
+        let until = step.now.saturating_add(step.settings.doomed_for.max(grace));
+        let event = self.state.events;
+        for task in tasks {
+            let memory = self.recall(app, task, step.now, step.settings);
+            if memory.leaving.is_some_and(|known| known.unless == Unless::Never && known.until > step.now) {
+                continue;
+            }
+            memory.leaving = Some(Leaving { rule, event, at: step.now, until, unless });
+            self.rechecks.insert((until, app.clone(), task.clone()));
+            self.memory_changed = true;
+            self.rejudge(app, task, step);
+        }
+    }
+
+    /// Takes back what has not come true in time.
+    pub(crate) fn recheck(&mut self, step: &mut Step<'_>) {
+        while self.rechecks.first().is_some_and(|(at, ..)| *at <= step.now) {
+            let Some((_, app, task)) = self.rechecks.pop_first() else { break };
+            if let Some(memory) = self.memory.get_mut(&task) {
+                memory.leaving.take_if(|leaving| leaving.until <= step.now);
+            }
+            self.rejudge(&app, &task, step);
+        }
+    }
+
+    /// Takes back hints that an answer refutes. `true` if the answer may be too early to be believed.
+    pub(crate) fn refute_hint(
+        &mut self,
+        app: &AppId,
+        task: &TaskId,
+        status: &TaskStatus,
+        requested: u64,
+        step: &Step<'_>,
+    ) -> bool {
+        let Some(leaving) = self.memory.get(task).and_then(|memory| memory.leaving) else { return false };
+        if leaving.unless == Unless::Never || leaving.event > requested {
+            return false;
+        }
+        let refuted = match leaving.unless {
+            Unless::Never => false,
+            Unless::DeploymentOver => !self.is_deploying(app),
+            Unless::StillRunning => *status == TaskStatus::Running,
+        };
+        if !refuted {
+            return false;
+        }
+        if step.now.saturating_sub(leaving.at) < step.settings.settle {
+            return true;
+        }
+        if let Some(memory) = self.memory.get_mut(task) {
+            memory.leaving = None;
+            self.memory_changed = true;
+        }
+        false
+    }
+
+    /// Whether a deployment of the app or pod is known to be under way, by its definition or by events.
+    pub(crate) fn is_deploying(&self, app: &AppId) -> bool {
+        self.apps
+            .get(app)
+            .and_then(|work| work.entry.app.as_ref())
+            .is_some_and(|app| !app.deployments.is_empty())
+            || self.deploying.values().any(|apps| apps.contains(app))
+    }
+
+    /// Notes what an event says of a deployment, and drains the apps that it stops.
+    pub(crate) fn note_deployment(
+        &mut self,
+        id: Option<&DeploymentId>,
+        phase: DeploymentPhase,
+        affected: &[AppId],
+        stopping: &[AppId],
+        step: &mut Step<'_>,
+    ) {
+        match (phase, id) {
+            (DeploymentPhase::StepBegan | DeploymentPhase::StepEnded, Some(id)) => {
+                if self.deploying.len() < DEPLOYMENTS_MAX || self.deploying.contains_key(id) {
+                    self.deploying.insert(id.clone(), affected.to_vec());
+                }
+            }
+            (DeploymentPhase::Succeeded | DeploymentPhase::Failed, Some(id)) => {
+                self.deploying.remove(id);
+            }
+            (_, None) => {}
+        }
+        if phase == DeploymentPhase::StepBegan {
+            for app in stopping {
+                let Some(work) = self.apps.get_mut(app) else { continue };
+                let stop = Stopping { deployment: id.cloned(), event: self.state.events, at: step.now };
+                work.stopping = Some(stop);
+                self.rejudge_app(app, step);
+            }
+        }
+        // Cancelled: its apps stay. What it has killed already is told by other events.
+        if phase == DeploymentPhase::Failed {
+            for app in affected {
+                let stopped = self.apps.get_mut(app).and_then(|work| {
+                    work.stopping.take_if(|stop| stop.deployment.is_none() || stop.deployment.as_ref() == id)
+                });
+                if stopped.is_some() {
+                    self.rejudge_app(app, step);
+                }
+            }
+        }
+    }
+
+    /// An answer shows the app although a deployment was to stop it: it was cancelled, or the app is there anew. `true` if
+    /// the answer may be too early to be believed.
+    pub(crate) fn refute_stop(&mut self, app: &AppId, requested: u64, step: &mut Step<'_>) -> bool {
+        let Some(work) = self.apps.get_mut(app) else { return false };
+        let Some(stop) = work.stopping.as_ref().filter(|stop| stop.event <= requested) else { return false };
+        let under_way = work.entry.app.as_ref().is_some_and(|app| match &stop.deployment {
+            Some(id) => app.deployments.iter().any(|deployment| deployment.id == *id),
+            None => !app.deployments.is_empty(),
+        });
+        if under_way {
+            return false;
+        }
+        if step.now.saturating_sub(stop.at) < step.settings.settle {
+            return true;
+        }
+        work.stopping = None;
+        self.rejudge_app(app, step);
+        false
+    }
+
+    /// Whether an `instance_changed_event` announces that the instance's goal has changed: it repeats a condition, and no
+    /// status event has led up to it (spec/marathon.md section 6.4, scale down).
+    pub(crate) fn is_goal_change(&mut self, tasks: &[TaskId], condition: &InstanceCondition) -> bool {
+        let (mut repeated, mut due) = (false, false);
+        for task in tasks {
+            let spoken = &mut self.memory.entry(task.clone()).or_default().spoken;
+            due |= std::mem::take(&mut spoken.due);
+            // Not heard of it yet: what is known comes from an answer, which is as good.
+            repeated |= spoken.last.as_ref().is_none_or(|last| last == condition);
+            spoken.last = Some(condition.clone());
+        }
+        repeated && !due
+    }
+}

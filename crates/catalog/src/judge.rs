@@ -1,0 +1,116 @@
+//! Judging one task: what is known and remembered of it becomes facts, the facts a verdict.
+
+use std::time::Duration;
+
+use mconn_model::{AppId, AppTask, Endpoint, Rule, SourceId, TaskEntry, TaskStatus, VerdictKind};
+
+use crate::endpoints::{self, Resolved};
+use crate::memory::TaskMemory;
+use crate::settings::Settings;
+use crate::source::{Definition, Work};
+use crate::verdict::{self, Facts};
+
+/// Everything a verdict is made from beside the task and its memory.
+pub(crate) struct Circumstances<'a> {
+    pub(crate) source: &'a SourceId,
+    pub(crate) app: &'a AppId,
+    pub(crate) definition: &'a Definition,
+    /// A deployment of the app is known to be under way.
+    pub(crate) deploying: bool,
+    /// A deployment stops the app.
+    pub(crate) stopping: bool,
+    pub(crate) now: Duration,
+    pub(crate) settings: &'a Settings,
+}
+
+/// The entry of a task, with the verdict of [`verdict::verdict`]; what it proves is remembered. Its `since` is the
+/// caller's to say.
+pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'_>) -> TaskEntry {
+    let resolved = match at.definition {
+        _ if task.status.is_terminal() => Resolved::default(),
+        Definition { app: Some(app), .. } => endpoints::of_app(app, &task),
+        Definition { pod: Some(pod), .. } => endpoints::of_pod(pod, memory.place.as_deref(), &task),
+        _ => Resolved { unresolved: vec!["the definition is not known yet".into()], ..Resolved::default() },
+    };
+    if task.status == TaskStatus::Running {
+        memory.running_since.get_or_insert(at.now);
+    }
+    let mut facts = Facts {
+        defined: is_defined(&task, memory, at.definition),
+        checks: at.definition.app.as_ref().map_or(task.health.len(), |app| app.health_checks.len()),
+        told: memory.told.map(|(healthy, _)| healthy),
+        last: memory.last,
+        proven: memory.proven,
+        admitted: memory.admitted,
+        leaving: leaving(memory, at),
+        readiness_pending: readiness_pending(&task, memory, at),
+        has_address: resolved.has_address,
+        unreachable: at.settings.unreachable,
+    };
+    if let Some(known) = verdict::health(&task, &facts) {
+        memory.last = Some(known);
+        facts.last = memory.last;
+    }
+    let verdict = verdict::verdict(&task, &facts);
+    memory.proven |= verdict.kind == VerdictKind::Routable;
+    let endpoint = |port: endpoints::Reached| Endpoint {
+        source: at.source.clone(),
+        app: at.app.clone(),
+        task: task.id.clone(),
+        port_index: port.index,
+        port_name: port.name,
+        service_port: port.service_port,
+        transport: port.transport,
+        protocols: port.protocols,
+        verdict,
+    };
+    let endpoints = resolved.reached.into_iter().map(endpoint).collect();
+    let since = mconn_model::Timestamp::from_millis(0);
+    TaskEntry { endpoints, verdict, since, unresolved: resolved.unresolved, task }
+}
+
+/// A task that was started with a newer version than the definition that we know may have checks that we do not know of:
+/// definitions become visible later than deployments begin, and their events may be lost (spec/marathon.md section 6.5).
+fn is_defined(task: &AppTask, memory: &TaskMemory, definition: &Definition) -> bool {
+    let version = match definition {
+        Definition { app: Some(app), .. } => app.version,
+        Definition { pod: Some(pod), .. } => pod.version,
+        _ => return false,
+    };
+    let newer = matches!((task.version, version), (Some(task), Some(known)) if task > known);
+    !newer || memory.confirmed || memory.proven
+}
+
+fn leaving(memory: &TaskMemory, at: &Circumstances<'_>) -> Option<Rule> {
+    let hint = memory.leaving.filter(|hint| hint.until > at.now).map(|hint| hint.rule);
+    let wanted = match at.definition {
+        Definition { app: Some(app), .. } => Some(app.instances),
+        Definition { pod: Some(pod), .. } => Some(pod.instances),
+        _ => None,
+    };
+    hint.or_else(|| at.stopping.then_some(Rule::AppStopping))
+        .or_else(|| (wanted == Some(0)).then_some(Rule::ScaledToZero))
+}
+
+/// Readiness is told by answers alone, and only while a deployment runs (spec/marathon.md section 3.5). A result counts
+/// whenever there is one. Without one a task that was ready before stays so, and a new one waits until an answer says
+/// either that no deployment is under way, or that there has been no result for so long that none will come.
+fn readiness_pending(task: &AppTask, memory: &TaskMemory, at: &Circumstances<'_>) -> bool {
+    let Some(app) = at.definition.app.as_ref().filter(|app| !app.readiness_checks.is_empty()) else {
+        return false;
+    };
+    let deploying = at.deploying || !app.deployments.is_empty();
+    match task.ready {
+        Some(ready) => deploying && !ready,
+        None if memory.proven || memory.readiness_waived => false,
+        None => deploying || !memory.confirmed,
+    }
+}
+
+impl Work {
+    /// Whether any task waits for its readiness check, so that the app has to be asked for again.
+    pub(crate) fn awaits_readiness(&self) -> bool {
+        let checked = self.entry.app.as_ref().is_some_and(|app| !app.readiness_checks.is_empty());
+        checked && self.entry.tasks.iter().any(|task| task.verdict.rule == Rule::ReadinessPending)
+    }
+}
