@@ -29,7 +29,7 @@ impl Catalog {
         self.sources().flat_map(|source| {
             // What was restored and not seen yet is kept too: the source may be away for longer than we live.
             let seen = source.memory.iter().filter_map(|(task, memory)| keep(task, memory));
-            let unseen = source.restored.iter().map(|(_, remembered)| remembered.clone());
+            let unseen = source.restored.values().cloned();
             seen.chain(unseen).map(|remembered| (&source.id, remembered))
         })
     }
