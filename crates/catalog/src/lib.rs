@@ -16,8 +16,10 @@
 //! ```
 //!
 //! One step of the fold: `events` applies what an event says for certain and marks its app dirty, `listing` compares an
-//! answer with what is known, `refetch` decides when to ask for what, `source` holds the state and keeps the digest in
-//! step, `endpoints` and [`verdict`] judge a task.
+//! answer with what is known, `refetch` decides when to ask for what, `source` holds the state and keeps the digest and
+//! the history in step. A task is judged by `judge`, which gathers facts (`endpoints`, `hints` that it will go, `memory`)
+//! for the pure rules of [`verdict`]; `panic` weighs a whole app. `hold` guards against a listing that suddenly lacks most
+//! of what is known. `remembered` is what outlives the process, `keeper` and `memory_file` keep it on disk.
 //!
 //! **Invariants** ([`invariants`]) hold after every step. Three more hold over time: what an event said is never undone
 //! by an answer that was requested before it; an app stays dirty until an answer is newer than its last event; a
@@ -33,8 +35,10 @@ mod hints;
 mod hold;
 pub mod invariants;
 mod judge;
+mod keeper;
 mod listing;
 mod memory;
+mod memory_file;
 mod panic;
 mod refetch;
 mod remembered;
@@ -48,6 +52,7 @@ pub mod verdict;
 pub use catalog::Catalog;
 pub use diff::diff;
 pub use effects::{Effects, Fetch, Notice, Why};
+pub use memory_file::{MemoryFile, MemoryFileError};
 pub use remembered::Remembered;
 pub use settings::{Settings, UnreachablePolicy};
 pub use shell::{CatalogHandle, CatalogTask, Ended, NotComplete, Signal, Wiring};

@@ -75,6 +75,8 @@ pub struct Settings {
     /// How much longer than a readiness check's timeout a task may be without any result before it counts as older than
     /// the deployment. Default 5 s.
     pub readiness_margin: Duration,
+    /// How often what is remembered of tasks is kept on disk, if it changed (the shell). Default 5 s.
+    pub keep_every: Duration,
     /// Task events waiting for the queue before intake stops (the shell). At 300 bytes each this is about 3 MB. Default
     /// 10 000.
     pub edge_backlog: usize,
@@ -109,6 +111,7 @@ impl Default for Settings {
             panic_below: 0,
             readiness_poll: Duration::from_secs(2),
             readiness_margin: Duration::from_secs(5),
+            keep_every: Duration::from_secs(5),
             edge_backlog: 10_000,
             edge_patience: Duration::from_secs(5),
         }

@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::effects::{Effects, Fetch, Notice, Why};
+use crate::keeper::Keeper;
+use crate::memory_file::MemoryFile;
+use crate::remembered::Remembered;
 use crate::repeats::Repeats;
 use crate::settings::Settings;
 
@@ -52,6 +55,8 @@ pub struct Wiring {
     pub task_events: Option<mpsc::Sender<Vec<TaskEvent>>>,
     /// Sync; `None` for roles that have none.
     pub signals: Option<mpsc::Sender<Signal>>,
+    /// Where what is remembered of tasks outlives the process; `None` keeps nothing.
+    pub memory: Option<MemoryFile>,
 }
 
 /// Why the catalog's task ended.
@@ -169,9 +174,30 @@ impl CatalogTask {
         (task, CatalogHandle { snapshots: receiver })
     }
 
+    /// Gives back what was kept before the last end of the process. To be called before [`CatalogTask::run`].
+    pub fn restore(&mut self, kept: impl IntoIterator<Item = (SourceId, Remembered)>) {
+        for (source, remembered) in kept {
+            self.catalog.restore(&source, [remembered]);
+        }
+    }
+
     /// Runs until it is cancelled or all senders of observations are gone. The last state is published first; task
     /// events that the queue has not taken by then are handed on unless cancelled.
     pub async fn run(mut self, mut wiring: Wiring, cancel: CancellationToken) -> Ended {
+        let mut keeper = wiring.memory.take().map(|file| Keeper::new(file, self.settings.keep_every));
+        let ended = self.run_until_end(wiring, keeper.as_mut(), cancel).await;
+        if let Some(keeper) = keeper {
+            keeper.finish(&mut self.catalog).await;
+        }
+        ended
+    }
+
+    async fn run_until_end(
+        &mut self,
+        mut wiring: Wiring,
+        mut keeper: Option<&mut Keeper>,
+        cancel: CancellationToken,
+    ) -> Ended {
         let start = Instant::now();
         let mut open = true;
         loop {
@@ -190,7 +216,8 @@ impl CatalogTask {
             let full = self.edge.len() >= self.settings.edge_backlog;
             let intake = open && !full;
             let patience = (full || self.shed.is_some()).then(|| now + self.settings.edge_patience / 5);
-            let wake = self.wake().into_iter().chain(patience).min();
+            let keep = keeper.as_mut().and_then(|keeper| keeper.turn(&mut self.catalog, now));
+            let wake = self.wake().into_iter().chain(patience).chain(keep).min();
             let woken = tokio::select! {
                 biased;
                 () = cancel.cancelled() => Woken::Cancelled,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_catalog::{CatalogHandle, CatalogTask, Ended, Fetch, Settings, Signal, Why, Wiring};
+use mconn_catalog::{CatalogHandle, CatalogTask, Ended, Fetch, MemoryFile, Settings, Signal, Why, Wiring};
 use mconn_model::*;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -23,17 +23,23 @@ struct Running {
 }
 
 fn run(settings: Settings) -> Running {
-    let (task, handle) = CatalogTask::new(settings, [source("m")], fastrand::Rng::with_seed(1));
+    run_with_memory(settings, None)
+}
+
+fn run_with_memory(settings: Settings, memory: Option<MemoryFile>) -> Running {
+    let (mut task, handle) = CatalogTask::new(settings, [source("m")], fastrand::Rng::with_seed(1));
     let (observations, observed) = mpsc::channel(4);
     let (fetch, fetches) = mpsc::channel(1);
     let (event, events) = mpsc::channel(1);
     let (signal, signals) = mpsc::channel(1);
     let cancel = CancellationToken::new();
+    task.restore(memory.iter().flat_map(|file| file.load().unwrap()));
     let wiring = Wiring {
         observations: observed,
         fetches: BTreeMap::from([(source("m"), fetch)]),
         task_events: Some(event),
         signals: Some(signal),
+        memory,
     };
     let task = tokio::spawn(task.run(wiring, cancel.clone()));
     Running { handle, task, cancel, observations, fetches, events, signals }
@@ -189,4 +195,26 @@ async fn the_level_path_outlives_queue_and_followers() {
     assert_eq!(entry.tasks.len(), 5);
     cancel.cancel();
     assert_eq!(task.await.unwrap(), Ended::Cancelled);
+}
+
+#[tokio::test]
+async fn memory_outlives_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = MemoryFile::new(dir.path().join("task-memory"));
+    let listing = |results: &[bool]| {
+        vec![listed(checked("/web", 1), vec![with_health(task("/web", "web.1"), results)])]
+    };
+    let rule = |snapshot: &Snapshot| snapshot.apps.values().next().map(|app| app.tasks[0].verdict.rule);
+    let first = run_with_memory(Settings::default(), Some(file.clone()));
+    first.list(listing(&[true])).await;
+    first.until(|snapshot| rule(snapshot) == Some(Rule::Healthy)).await;
+    first.cancel.cancel();
+    first.task.await.unwrap();
+
+    // Marathon has another leader, which has forgotten the results.
+    let second = run_with_memory(Settings::default(), Some(file));
+    second.list(listing(&[])).await;
+    second.until(|snapshot| rule(snapshot) == Some(Rule::RememberedHealthy)).await;
+    second.cancel.cancel();
+    second.task.await.unwrap();
 }

@@ -8,6 +8,7 @@
 
 mod feed;
 mod marathon;
+mod memory;
 mod supervise;
 
 use std::net::SocketAddr;
@@ -295,7 +296,9 @@ fn follow(
         requests_per_minute: config.marathon.requests_per_minute,
         ..mconn_catalog::Settings::default()
     };
-    let (catalog, handle) = CatalogTask::new(settings, [source.clone()], fastrand::Rng::new());
+    let (mut catalog, handle) = CatalogTask::new(settings, [source.clone()], fastrand::Rng::new());
+    let (memory, kept) = memory::open(config);
+    catalog.restore(kept);
     let (observed, observations) = mpsc::channel(BATCHES);
     let (signals, signalled) = mpsc::channel(SIGNALS);
     let fed = config.marathon.intake.takes_stream().then(|| {
@@ -310,6 +313,7 @@ fn follow(
         fetches: [(source, fetches)].into(),
         task_events: fed,
         signals: Some(signals),
+        memory,
     };
     let token = supervisor.token(Step::Intake);
     supervisor.spawn(Step::Intake, "catalog", async move {
