@@ -111,7 +111,7 @@ impl Source {
         match (phase, id) {
             (DeploymentPhase::StepBegan | DeploymentPhase::StepEnded, Some(id)) => {
                 if self.deploying.len() < DEPLOYMENTS_MAX || self.deploying.contains_key(id) {
-                    self.deploying.insert(id.clone(), affected.to_vec());
+                    self.deploying.insert(id.clone(), affected.iter().cloned().collect());
                 }
             }
             (DeploymentPhase::Succeeded | DeploymentPhase::Failed, Some(id)) => {

@@ -81,7 +81,7 @@ pub(crate) struct Source {
     /// Something worth keeping over a restart has changed.
     pub(crate) memory_changed: bool,
     /// Deployments under way, as events told, with what they change. Bounded by the hints.
-    pub(crate) deploying: BTreeMap<DeploymentId, Vec<AppId>>,
+    pub(crate) deploying: BTreeMap<DeploymentId, BTreeSet<AppId>>,
     /// Tasks to be judged again at a time.
     pub(crate) rechecks: BTreeSet<(Duration, AppId, TaskId)>,
     /// Apps that went lately; bounded by [`GONE_MAX`].
