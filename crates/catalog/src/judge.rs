@@ -83,13 +83,8 @@ fn is_defined(task: &AppTask, memory: &TaskMemory, definition: &Definition) -> b
 
 fn leaving(memory: &TaskMemory, at: &Circumstances<'_>) -> Option<Rule> {
     let hint = memory.leaving.filter(|hint| hint.until > at.now).map(|hint| hint.rule);
-    let wanted = match at.definition {
-        Definition { app: Some(app), .. } => Some(app.instances),
-        Definition { pod: Some(pod), .. } => Some(pod.instances),
-        _ => None,
-    };
     hint.or_else(|| at.stopping.then_some(Rule::AppStopping))
-        .or_else(|| (wanted == Some(0)).then_some(Rule::ScaledToZero))
+        .or_else(|| (at.definition.wanted() == Some(0)).then_some(Rule::ScaledToZero))
 }
 
 /// Readiness is told by answers alone, and only while a deployment runs (spec/marathon.md section 3.5). A result counts

@@ -186,8 +186,11 @@ impl Source {
                 is_live(&task.status) && !listed && !told(&task.id)
             });
             let known = |task: &TaskId| self.task(&answer.id, task).is_some();
-            let new = answer.tasks.values().filter(|(task, _)| is_live(&task.status) && !known(&task.id));
-            missing.add_tasks(&answer.id, lost.count().saturating_sub(new.count()));
+            let live = || answer.tasks.values().map(|(task, _)| task).filter(|task| is_live(&task.status));
+            let new = live().filter(|task| !known(&task.id)).count();
+            // Fewer are wanted now: that is what the definition in the same listing says.
+            let short = answer.definition.wanted().map_or(usize::MAX, |n| n.saturating_sub(live().count()));
+            missing.add_tasks(&answer.id, lost.count().saturating_sub(new).min(short));
         }
         missing
     }

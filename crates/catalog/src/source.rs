@@ -29,6 +29,14 @@ pub(crate) struct Definition {
     pub(crate) pod: Option<Arc<Pod>>,
 }
 
+impl Definition {
+    /// How many tasks are wanted at least; a pod may have several containers per instance.
+    pub(crate) fn wanted(&self) -> Option<usize> {
+        let instances = self.app.as_ref().map(|app| app.instances);
+        instances.or_else(|| self.pod.as_ref().map(|pod| pod.instances)).map(|n| n as usize)
+    }
+}
+
 /// One app or pod at work.
 #[derive(Debug)]
 pub(crate) struct Work {

@@ -232,7 +232,7 @@ fn tasks_that_vanish_from_listed_apps_are_held_too_unless_others_take_their_plac
     let apps = |names: &[&str]| -> Vec<AppListing> {
         let tasks =
             |n: usize| names.iter().map(|name| task(&format!("/a{n}"), &format!("a{n}.{name}"))).collect();
-        (0..3).map(|n| listed(app(&format!("/a{n}")), tasks(n))).collect()
+        (0..3).map(|n| listed(App { instances: 2, ..app(&format!("/a{n}")) }, tasks(n))).collect()
     };
     let running = |bench: &Bench| -> usize { (0..3).map(|n| bench.shows(&format!("/a{n}")).len()).sum() };
     let mut bench = Bench::reading(apps(&["1", "2"]));
@@ -241,6 +241,13 @@ fn tasks_that_vanish_from_listed_apps_are_held_too_unless_others_take_their_plac
     // What an event says is obeyed meanwhile.
     bench.event(status("/a0", "a0.1", TaskStatus::Killed));
     assert_eq!(running(&bench), 5);
+    // Fewer are wanted: a scale-down that nobody told of.
+    let mut bench = Bench::reading(apps(&["1", "2"]));
+    let mut fewer = apps(&["1"]);
+    fewer.iter_mut().for_each(|listing| listing.app.instances = 1);
+    fewer.push(listed(app("/b"), Vec::new()));
+    bench.list(fewer, Vec::new());
+    assert_eq!((running(&bench), bench.state().held), (3, None));
     // All were replaced while nobody listened.
     let mut bench = Bench::reading(apps(&["1", "2"]));
     bench.list(apps(&["3", "4"]), Vec::new());
