@@ -14,7 +14,10 @@ use crate::verdict::{self, Facts};
 pub(crate) struct Circumstances<'a> {
     pub(crate) source: &'a SourceId,
     pub(crate) app: &'a AppId,
+    /// The definition that the task was started with, as far as it is known.
     pub(crate) definition: &'a Definition,
+    /// The newest one.
+    pub(crate) newest: &'a Definition,
     /// A deployment of the app is known to be under way.
     pub(crate) deploying: bool,
     /// A deployment stops the app.
@@ -36,7 +39,7 @@ pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'
         memory.running_since.get_or_insert(at.now);
     }
     let mut facts = Facts {
-        defined: is_defined(&task, memory, at.definition),
+        defined: is_defined(&task, memory, at.newest),
         checks: at.definition.app.as_ref().map_or(task.health.len(), |app| app.health_checks.len()),
         told: memory.told.map(|(healthy, _)| healthy),
         last: memory.last,
@@ -84,17 +87,17 @@ fn is_defined(task: &AppTask, memory: &TaskMemory, definition: &Definition) -> b
 fn leaving(memory: &TaskMemory, at: &Circumstances<'_>) -> Option<Rule> {
     let hint = memory.leaving.filter(|hint| hint.until > at.now).map(|hint| hint.rule);
     hint.or_else(|| at.stopping.then_some(Rule::AppStopping))
-        .or_else(|| (at.definition.wanted() == Some(0)).then_some(Rule::ScaledToZero))
+        .or_else(|| (at.newest.wanted() == Some(0)).then_some(Rule::ScaledToZero))
 }
 
 /// Readiness is told by answers alone, and only while a deployment runs (spec/marathon.md section 3.5). A result counts
 /// whenever there is one. Without one a task that was ready before stays so, and a new one waits until an answer says
 /// either that no deployment is under way, or that there has been no result for so long that none will come.
 fn readiness_pending(task: &AppTask, memory: &TaskMemory, at: &Circumstances<'_>) -> bool {
-    let Some(app) = at.definition.app.as_ref().filter(|app| !app.readiness_checks.is_empty()) else {
+    if at.definition.app.as_ref().is_none_or(|app| app.readiness_checks.is_empty()) {
         return false;
-    };
-    let deploying = at.deploying || !app.deployments.is_empty();
+    }
+    let deploying = at.deploying || at.newest.app.as_ref().is_some_and(|app| !app.deployments.is_empty());
     match task.ready {
         Some(ready) => deploying && !ready,
         None if memory.proven || memory.readiness_waived => false,

@@ -17,7 +17,7 @@
 //!
 //! One step of the fold: `events` applies what an event says for certain and marks its app dirty, `listing` compares an
 //! answer with what is known, `refetch` decides when to ask for what, `source` holds the state and keeps the digest and
-//! the history in step. A task is judged by `judge`, which gathers facts (`endpoints`, `hints` that it will go, `memory`)
+//! the history in step. A task is judged by `judge`, which gathers facts (`endpoints`, the definition it was started with from `older`, `hints` that it will go, `memory`)
 //! for the pure rules of [`verdict`]; `panic` weighs a whole app. `hold` guards against a listing that suddenly lacks most
 //! of what is known. `remembered` is what outlives the process, `keeper` and `memory_file` keep it on disk.
 //!
@@ -39,6 +39,7 @@ mod keeper;
 mod listing;
 mod memory;
 mod memory_file;
+mod older;
 mod panic;
 mod refetch;
 mod remembered;

@@ -16,6 +16,7 @@ use crate::effects::Effects;
 use crate::hints::Stopping;
 use crate::judge::{self, Circumstances};
 use crate::memory::{Grave, Graves, TaskMemory};
+use crate::older::Older;
 use crate::panic::Tally;
 use crate::refetch::Refetch;
 use crate::remembered::Remembered;
@@ -45,6 +46,8 @@ pub(crate) struct Work {
     pub(crate) defined: u64,
     /// The newest answer folded for it, as number of events at its request.
     pub(crate) listed: u64,
+    /// Definitions that older tasks were started with.
+    pub(crate) older: Older,
     /// A deployment stops it.
     pub(crate) stopping: Option<Stopping>,
     /// How its tasks stand.
@@ -196,6 +199,7 @@ impl Source {
                 entry: Arc::new(entry),
                 defined: 0,
                 listed: 0,
+                older: Older::default(),
                 stopping: None,
                 tally: Tally::default(),
                 panic: false,
@@ -230,6 +234,7 @@ impl Source {
         }
         let before = digest::of_definition(&work.entry);
         let entry = Arc::make_mut(&mut work.entry);
+        work.older.superseded(entry.app.as_ref(), new.app.as_ref(), &entry.tasks);
         entry.app = new.app;
         entry.pod = new.pod;
         let after = digest::of_definition(entry);
@@ -240,7 +245,9 @@ impl Source {
 
     /// Sets a task and judges it. Its app's entry is created if need be.
     pub(crate) fn put_task(&mut self, id: &AppId, task: AppTask, step: &mut Step<'_>) {
-        let definition = self.definition(id);
+        let newest = self.definition(id);
+        let own = self.apps.get(id).and_then(|work| work.older.of(&task, newest.app.as_ref()));
+        let definition = own.map_or_else(|| newest.clone(), |app| Definition { app: Some(app), pod: None });
         let deploying = !self.deploying.is_empty() && self.is_deploying(id);
         let stopping = self.apps.get(id).is_some_and(|work| work.stopping.is_some());
         let (source, task_id) = (self.id.clone(), task.id.clone());
@@ -248,6 +255,7 @@ impl Source {
             source: &source,
             app: id,
             definition: &definition,
+            newest: &newest,
             deploying,
             stopping,
             now: step.now,
