@@ -467,7 +467,7 @@ fn container_task(pod: &Pod, instance: &PodInstance, container: &PodContainer) -
         addresses: instance.addresses.iter().map(|(_, address)| IpAddress(*address)).collect(),
         staged_at: None,
         started_at: if container.status == TaskStatus::Running { container.since } else { None },
-        version: pod.version,
+        version: instance.version.or(pod.version),
         health: health.into_iter().collect(),
         ready: None,
     }

@@ -234,7 +234,8 @@ impl Source {
         }
         let before = digest::of_definition(&work.entry);
         let entry = Arc::make_mut(&mut work.entry);
-        work.older.superseded(entry.app.as_ref(), new.app.as_ref(), &entry.tasks);
+        let old = Definition { app: entry.app.take(), pod: entry.pod.take() };
+        work.older.superseded(&old, &new, &entry.tasks);
         entry.app = new.app;
         entry.pod = new.pod;
         let after = digest::of_definition(entry);
@@ -246,8 +247,8 @@ impl Source {
     /// Sets a task and judges it. Its app's entry is created if need be.
     pub(crate) fn put_task(&mut self, id: &AppId, task: AppTask, step: &mut Step<'_>) {
         let newest = self.definition(id);
-        let own = self.apps.get(id).and_then(|work| work.older.of(&task, newest.app.as_ref()));
-        let definition = own.map_or_else(|| newest.clone(), |app| Definition { app: Some(app), pod: None });
+        let own = self.apps.get(id).and_then(|work| work.older.of(&task, &newest));
+        let definition = own.unwrap_or(&newest).clone();
         let deploying = !self.deploying.is_empty() && self.is_deploying(id);
         let stopping = self.apps.get(id).is_some_and(|work| work.stopping.is_some());
         let (source, task_id) = (self.id.clone(), task.id.clone());

@@ -49,6 +49,8 @@ pub struct PodInstance {
     pub host: Option<Arc<str>>,
     /// The agent, once placed.
     pub agent: Option<AgentId>,
+    /// The definition's version that it runs.
+    pub version: Option<Timestamp>,
     /// Addresses by network name; the pod status, unlike a task, names the network.
     pub addresses: Vec<(Option<Arc<str>>, IpAddr)>,
     /// Containers.

@@ -82,3 +82,31 @@ fn several_updates_in_a_row_are_kept_apart_and_forgotten_with_their_tasks() {
     bench.list(vec![listed(with_ports(4), vec![task_of(2), task_of(3), task_of(4)])], Vec::new());
     assert_eq!(endpoints(&bench), [2, 3, 4]);
 }
+
+#[test]
+fn instances_of_an_older_pod_keep_their_ports() {
+    let version = |port: u16, version: i64, instances: &[i64]| {
+        let mut pod = Pod { version: at(version), ..pod("/pod") };
+        pod.endpoints.truncate(1);
+        pod.endpoints[0].container_port = Some(port);
+        let instance = |of: &i64| {
+            let id = format!("pod.instance-{of}");
+            let mut instance = pod_instance(&id, "main", TaskStatus::Running);
+            instance.version = at(*of);
+            instance.containers[0].host_ports.clear();
+            instance
+        };
+        pod.running = instances.iter().map(instance).collect();
+        pod
+    };
+    let mut bench = Bench::reading(Vec::new());
+    bench.list(Vec::new(), vec![version(8080, 1, &[1])]);
+    bench.list(Vec::new(), vec![version(9090, 2, &[1, 2])]);
+    assert_eq!(
+        bench.shows("/pod"),
+        [
+            "pod.instance-1.main running-without-checks 9.0.2.1:8080",
+            "pod.instance-2.main running-without-checks 9.0.2.1:9090",
+        ]
+    );
+}

@@ -129,6 +129,7 @@ pub(crate) fn pod_instance(id: &str, container: &str, status: TaskStatus) -> Pod
         id: instance(id),
         host: Some("agent1".into()),
         agent: None,
+        version: None,
         addresses: vec![(Some("dcos".into()), "9.0.2.1".parse().unwrap())],
         containers: vec![PodContainer {
             name: container.into(),

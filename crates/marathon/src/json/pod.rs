@@ -2,6 +2,7 @@
 
 use mconn_model::{
     AgentId, InstanceId, Pod, PodContainer, PodEndpoint, PodInstance, Protocols, TaskId, TaskStatus,
+    Timestamp,
 };
 use serde::Deserialize;
 
@@ -71,6 +72,9 @@ struct InstanceDto<'a> {
     agent_hostname: Text<'a>,
     #[serde(borrow)]
     agent_id: Text<'a>,
+    /// `/v2/pods/web::versions/2026-01-05T10:00:00.000Z`
+    #[serde(borrow)]
+    spec_reference: Text<'a>,
     #[serde(borrow)]
     networks: List<Object<AddressesDto<'a>>>,
     #[serde(borrow)]
@@ -166,6 +170,10 @@ fn instance(raw: &str, place: &str, notes: &mut Notes) -> Result<PodInstance, St
         id,
         host: dto.agent_hostname.shared(),
         agent: dto.agent_id.get().and_then(|id| AgentId::new(id).ok()),
+        version: dto
+            .spec_reference
+            .get()
+            .and_then(|path| Timestamp::parse(path.split_once("::versions/")?.1)),
         addresses: networks
             .flat_map(|network| {
                 let addresses = network.addresses.0.iter().filter_map(|address| address.get()?.parse().ok());
