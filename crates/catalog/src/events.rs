@@ -230,9 +230,15 @@ impl Source {
         step: &mut Step<'_>,
     ) {
         self.suspects.explain(app);
-        // One of several checks may have flipped: bad news is true for the task as a whole, good news is not.
-        let several = !whole && self.definition(app).app.is_some_and(|app| app.health_checks.len() > 1);
+        let newest = self.definition(app);
         for id in tasks {
+            // One of several checks may have flipped: bad news is true for the task as a whole, good news is not, nor is
+            // it while we do not know how many there are.
+            let checks = self
+                .task(app, id)
+                .and_then(|entry| self.definition_of(app, &entry.task, &newest).app)
+                .map(|app| app.health_checks.len());
+            let several = !whole && checks.is_none_or(|checks| checks > 1);
             let number = self.state.events;
             let memory = self.recall(app, id, step.now, step.settings);
             match healthy {

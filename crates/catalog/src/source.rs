@@ -181,6 +181,12 @@ impl Source {
         })
     }
 
+    /// The definition that a task was started with, as far as it is known.
+    pub(crate) fn definition_of(&self, app: &AppId, task: &AppTask, newest: &Definition) -> Definition {
+        let older = self.apps.get(app).and_then(|work| work.older.of(task, newest));
+        older.unwrap_or(newest).clone()
+    }
+
     pub(crate) fn task(&self, app: &AppId, task: &TaskId) -> Option<&Arc<TaskEntry>> {
         let tasks = &self.apps.get(app)?.entry.tasks;
         tasks.binary_search_by(|entry| entry.task.id.cmp(task)).ok().map(|at| &tasks[at])
@@ -247,8 +253,7 @@ impl Source {
     /// Sets a task and judges it. Its app's entry is created if need be.
     pub(crate) fn put_task(&mut self, id: &AppId, task: AppTask, step: &mut Step<'_>) {
         let newest = self.definition(id);
-        let own = self.apps.get(id).and_then(|work| work.older.of(&task, &newest));
-        let definition = own.unwrap_or(&newest).clone();
+        let definition = self.definition_of(id, &task, &newest);
         let deploying = !self.deploying.is_empty() && self.is_deploying(id);
         let stopping = self.apps.get(id).is_some_and(|work| work.stopping.is_some());
         let (source, task_id) = (self.id.clone(), task.id.clone());

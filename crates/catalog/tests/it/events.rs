@@ -192,6 +192,23 @@ fn health_acts_at_once_and_good_news_only_when_it_is_about_all_checks() {
 }
 
 #[test]
+fn good_news_of_one_check_is_not_believed_before_it_is_known_how_many_there_are() {
+    let mut bench = web();
+    bench.event(status("/new", "new.1", TaskStatus::Running));
+    bench.event(health("/new", "new.1", Some(true)));
+    bench.answer("/new", Some(listed(checked("/new", 2), vec![with_health(task("/new", "new.1"), &[true])])));
+    assert_eq!(bench.shows("/new"), ["new.1 health-unknown agent1:31000"]);
+    bench.event(ClusterEvent::HealthChanged {
+        app: app_id("/new"),
+        instance: None,
+        task: Some(task_id("new.1")),
+        healthy: Some(true),
+        whole: true,
+    });
+    assert_eq!(bench.shows("/new"), ["new.1 healthy agent1:31000"], "the aggregate speaks for all");
+}
+
+#[test]
 fn health_by_instance_finds_the_task_of_each_generation() {
     for (task_name, instance_name, hit) in [
         ("web.instance-1._app.1", "web.instance-1", true),
