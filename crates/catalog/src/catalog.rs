@@ -163,7 +163,7 @@ impl Source {
             Observation::Listing { listing, requested_at_event } => {
                 self.fold_listing(*listing, requested_at_event, step);
             }
-            Observation::App { id, listing, requested_at_event } => {
+            Observation::App { id, listing, requested_at_event, as_of: _ } => {
                 self.fold_app(&id, listing.map(|listing| *listing), requested_at_event, step);
             }
             Observation::RequestFailed { id, reason } => {

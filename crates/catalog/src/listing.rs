@@ -26,7 +26,7 @@ impl Source {
     /// Folds everything the source knows, as of the event number `requested`.
     pub(crate) fn fold_listing(&mut self, listing: Listing, requested: u64, step: &mut Step<'_>) {
         let requested = requested.min(self.state.events);
-        let Listing { apps, pods, pods_unknown, warnings } = listing;
+        let Listing { apps, pods, pods_unknown, warnings, as_of: _ } = listing;
         self.note_warnings(&warnings, step);
         let mut seen: BTreeSet<AppId> = apps.iter().map(|listed| listed.app.id.clone()).collect();
         seen.extend(pods.iter().map(|pod| pod.id.clone()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mconn_marathon::client::{
     AttemptError, ClientError, ClientSettings, ClientSetupError, Endpoint, EventFilter, MarathonClient,
 };
-use mconn_model::AppId;
+use mconn_model::{AppId, Timestamp};
 use mconn_wire::http::HttpError;
 use mconn_wire::testing::{Reply, STREAM_HEAD, Server, listener, refusing_address};
 
@@ -393,4 +393,35 @@ async fn forbidden_pods_are_unknown_and_apps_whole() {
     .await;
     let listing = client(&[&server.address]).listing().await.unwrap();
     assert_eq!((listing.apps.len(), listing.pods_unknown, listing.warnings.len()), (1, true, 0));
+}
+
+#[tokio::test]
+async fn answers_carry_the_time_by_marathons_own_clock() {
+    let dated = |date: &'static str| {
+        Server::start(move |head| {
+            let (status, body) = match path_of(head) {
+                path if path.starts_with("/v2/apps?") => ("200 OK", APPS),
+                "/v2/apps/a" => ("200 OK", r#"{"app":{"id":"/a"}}"#),
+                "/v2/apps/b" => ("404 Not Found", r#"{"message":"App '/b' does not exist"}"#),
+                _ => ("404 Not Found", r#"{"message":"URI not found"}"#),
+            };
+            Reply::answer(status, &[date, "Content-Type: application/json"], body.as_bytes())
+        })
+    };
+    let (a, b) = (AppId::parse("/a").unwrap(), AppId::parse("/b").unwrap());
+    let cases = [
+        ("Date: Mon, 05 Jan 2026 10:00:00 GMT", Timestamp::parse("2026-01-05T10:00:00Z")),
+        // A clock that was never set is a clock.
+        ("Date: Wed, 31 Dec 1975 23:59:59 GMT", Timestamp::parse("1975-12-31T23:59:59Z")),
+        ("Date: today", None),
+        ("X-No-Date: 1", None),
+    ];
+    for (header, expected) in cases {
+        let server = dated(header).await;
+        let client = client(&[&server.address]);
+        assert_eq!(client.listing().await.unwrap().as_of, expected, "{header}");
+        assert_eq!(client.app(&a).await.unwrap().as_of, expected, "{header}");
+        let gone = client.app(&b).await.unwrap();
+        assert_eq!((gone.app, gone.as_of), (None, expected), "{header}");
+    }
 }

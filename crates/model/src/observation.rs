@@ -27,6 +27,8 @@ pub enum Observation {
         id: AppId,
         /// The answer.
         listing: Option<Box<AppListing>>,
+        /// The time by the source's own clock when it answered, to the second below; `None` if it did not tell.
+        as_of: Option<Timestamp>,
         /// Number of stream events seen before the request was sent.
         requested_at_event: u64,
     },
@@ -61,6 +63,9 @@ pub struct Listing {
     /// The source does not tell about pods (it may not, or cannot now): `pods` is empty and says nothing. Apps are complete
     /// nevertheless.
     pub pods_unknown: bool,
+    /// The time by the source's own clock when it answered, to the second below; `None` if it did not tell. Whatever the
+    /// listing dates is compared with this and not with our clock (spec/marathon.md section 11, trap 23).
+    pub as_of: Option<Timestamp>,
     /// Parts that were left out, and why.
     pub warnings: Vec<Warning>,
 }

@@ -1,6 +1,7 @@
 //! A point in time as the cluster writes it.
 
 use std::fmt;
+use std::time::SystemTime;
 
 /// Milliseconds since the Unix epoch, UTC. Only compared with other timestamps of the same source, never with the local
 /// clock (spec/marathon.md section 11, trap 23).
@@ -12,6 +13,16 @@ impl Timestamp {
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
+    }
+
+    /// From a point in time that somebody told (it is no reading of a clock). `None` if it is too far away to be written.
+    #[must_use]
+    pub fn from_system_time(time: SystemTime) -> Option<Self> {
+        let millis = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_millis()).ok()?,
+            Err(before) => i64::try_from(before.duration().as_millis()).ok()?.checked_neg()?,
+        };
+        Some(Self(millis))
     }
 
     /// Milliseconds since the epoch.

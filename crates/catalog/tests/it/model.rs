@@ -283,7 +283,7 @@ impl World {
             // Marathon does not know pods there.
             Some(n) => {
                 let listing = self.cluster.app(APPS[n]);
-                Observation::App { id: app_id(APPS[n]), listing, requested_at_event }
+                Observation::App { id: app_id(APPS[n]), listing, as_of: None, requested_at_event }
             }
         });
     }

@@ -253,7 +253,8 @@ impl Bench {
         listing: Option<AppListing>,
         requested_at_event: u64,
     ) -> &mut Self {
-        self.see(Observation::App { id: app_id(id), listing: listing.map(Box::new), requested_at_event })
+        let (id, listing) = (app_id(id), listing.map(Box::new));
+        self.see(Observation::App { id, listing, as_of: None, requested_at_event })
     }
 
     pub(crate) fn answer(&mut self, id: &str, listing: Option<AppListing>) -> &mut Self {

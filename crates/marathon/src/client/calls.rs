@@ -1,7 +1,7 @@
 //! The calls, each with what counts as an answer to it (spec/marathon.md section 2).
 
 use http::{Method, StatusCode};
-use mconn_model::{AppId, AppListing, Listing, Pod, Warning};
+use mconn_model::{AppId, AppListing, Listing, Pod, Timestamp, Warning};
 use url::form_urlencoded;
 
 use super::{Answer, Ask, AttemptError, ClientError, MarathonClient};
@@ -38,6 +38,8 @@ enum PodsAnswer {
 pub struct Listed {
     /// The app; `None` if Marathon says that it does not exist.
     pub app: Option<AppListing>,
+    /// The time by Marathon's clock when it answered, to the second below; `None` if it did not tell.
+    pub as_of: Option<Timestamp>,
     /// Parts that were left out.
     pub warnings: Vec<Warning>,
 }
@@ -71,7 +73,8 @@ impl MarathonClient {
     pub async fn listing(&self) -> Result<Listing, ClientError> {
         let mut ask = self.get("GET /v2/apps", LISTING_PATH);
         ask.deadline = self.inner.settings.listing_timeout;
-        let mut listing = self.call(&ask, |answer| Ok(json::listing(answer.ok()?)?)).await?;
+        let read = |answer: &Answer| Ok(Listing { as_of: answer.date, ..json::listing(answer.ok()?)? });
+        let mut listing = self.call(&ask, read).await?;
         let pods = self.pods().await?;
         listing.pods_unknown = pods.is_none();
         if let Some(pods) = pods {
@@ -139,10 +142,10 @@ impl MarathonClient {
         let ask = self.get("GET /v2/apps/{id}", app_path(id));
         self.call(&ask, |answer| {
             if answer.status == StatusCode::NOT_FOUND && json::error_message(&answer.body).is_some() {
-                return Ok(Listed { app: None, warnings: Vec::new() });
+                return Ok(Listed { app: None, as_of: answer.date, warnings: Vec::new() });
             }
             let Parsed { value, warnings } = json::app(answer.ok()?)?;
-            Ok(Listed { app: Some(value), warnings })
+            Ok(Listed { app: Some(value), as_of: answer.date, warnings })
         })
         .await
     }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
+use mconn_model::Timestamp;
 use mconn_wire::http::{HttpClient, MAX_BODY_BYTES, Request, Response, ShownUrl, StreamResponse};
 use tokio::time::Instant;
 use url::Url;
@@ -74,6 +75,8 @@ struct Ask {
 #[derive(Debug, Clone)]
 struct Answer {
     status: StatusCode,
+    /// By the node's own clock.
+    date: Option<Timestamp>,
     body: Bytes,
 }
 
@@ -177,7 +180,8 @@ impl MarathonClient {
             let ask = &Ask { head_deadline, ..ask.clone() };
             let outcome = match self.attempt::<Response>(&endpoint, ask).await {
                 Ok(response) => {
-                    read_aside(Answer { status: response.status, body: response.body }, read).await
+                    let date = response.date().and_then(Timestamp::from_system_time);
+                    read_aside(Answer { status: response.status, date, body: response.body }, read).await
                 }
                 Err(error) => Err(error),
             };

@@ -282,8 +282,9 @@ impl Follower {
         match answer {
             Ok(listed) => {
                 self.fetch_failures = 0;
-                let listing = listed.app.map(Box::new);
-                out.push(Effect::Emit(Observation::App { id, listing, requested_at_event: at_event }));
+                let Listed { app, as_of, .. } = *listed;
+                let (listing, requested_at_event) = (app.map(Box::new), at_event);
+                out.push(Effect::Emit(Observation::App { id, listing, as_of, requested_at_event }));
             }
             // The app may be what breaks the answer, so not the same again: the next comparison comes sooner.
             Err(reason) => {

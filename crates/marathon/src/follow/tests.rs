@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mconn_model::{AppId, ClusterEvent, Listing, Observation};
+use mconn_model::{AppId, ClusterEvent, Listing, Observation, Timestamp};
 use proptest::prelude::*;
 
 use super::{Effect, Fetch, FollowSettings, Follower, Input, Moment, Request};
@@ -71,7 +71,7 @@ fn show(effect: &Effect) -> String {
         Effect::Emit(Observation::Listing { requested_at_event, .. }) => {
             format!("listing at {requested_at_event}")
         }
-        Effect::Emit(Observation::App { id, listing, requested_at_event }) => {
+        Effect::Emit(Observation::App { id, listing, requested_at_event, .. }) => {
             format!("{id} {} at {requested_at_event}", if listing.is_some() { "there" } else { "gone" })
         }
         Effect::Emit(Observation::RequestFailed { id, .. }) => match id {
@@ -115,7 +115,7 @@ fn broken() -> Input {
 }
 
 fn app() -> Input {
-    Input::App(Ok(Box::new(Listed { app: None, warnings: Vec::new() })))
+    Input::App(Ok(Box::new(Listed { app: None, as_of: None, warnings: Vec::new() })))
 }
 
 #[test]
@@ -138,6 +138,17 @@ fn answers_say_after_which_event_they_were_asked_for() {
     play.does(Input::Requested(Request::App(id("/a"))), &[]);
     play.does(app(), &["/a gone at 1", "fetch /a"]);
     play.does(app(), &["/a gone at 2"]);
+}
+
+#[test]
+fn the_time_of_an_answer_is_passed_on() {
+    let mut play = Play::attached();
+    play.does(Input::Requested(Request::App(id("/a"))), &["fetch /a"]);
+    let as_of = Timestamp::parse("2026-01-05T10:00:00Z");
+    let answer = Listed { app: None, as_of, warnings: Vec::new() };
+    let told = play.step(Input::App(Ok(Box::new(answer))));
+    let wanted = Observation::App { id: id("/a"), listing: None, as_of, requested_at_event: 0 };
+    assert_eq!(told, [Effect::Emit(wanted)]);
 }
 
 #[test]

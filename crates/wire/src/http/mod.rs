@@ -10,7 +10,7 @@ mod error;
 mod tls;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -110,6 +110,15 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The whole body, decompressed.
     pub body: Bytes,
+}
+
+impl Response {
+    /// The time by the other side's clock when it answered, to the second below; `None` without a readable `Date` header.
+    #[must_use]
+    pub fn date(&self) -> Option<SystemTime> {
+        let text = self.headers.get(header::DATE)?.to_str().ok()?;
+        httpdate::parse_http_date(text).ok()
+    }
 }
 
 /// An answer whose body is read piece by piece.
