@@ -226,6 +226,7 @@ impl MarathonClient {
                 url: url.clone(),
                 accept: ask.accept,
                 credentials: at.credentials().cloned(),
+                token: None,
                 body: None,
                 deadline: end.saturating_duration_since(Instant::now()),
                 head_deadline: Some(head_end.saturating_duration_since(Instant::now())),
