@@ -40,7 +40,7 @@ pub(super) struct Session {
     held: Option<Held>,
     /// Logins in a row that failed.
     failures: u32,
-    /// Tokens in a row that were refused although young.
+    /// Tokens in a row that were refused although young, and never let anybody in.
     refusals: u32,
     not_before: Duration,
     last: Option<LoginError>,
@@ -87,6 +87,13 @@ impl Session {
         self.last = Some(error);
         let held = self.held.as_ref().filter(|held| !held.refused && !held.has_ended(now));
         held.map(|held| held.token.clone())
+    }
+
+    /// Somebody was let in with this token: a refusal from now on is no sign of a place that takes none.
+    pub(super) fn accepted(&mut self, token: &Token) {
+        if self.held.as_ref().is_some_and(|held| held.token == *token) {
+            self.refusals = 0;
+        }
     }
 
     /// Somebody was answered 401 with this token. Only the first word about a token counts.
@@ -179,8 +186,9 @@ mod tests {
         session.refused(&token("d"), S(101), 1.0);
         assert_eq!((session.want(S(102)), session.want(S(103))), (uses("d"), Step::Login));
         session.logged_in(token("e"), S(103), None);
-        session.refused(&token("e"), S(200), 1.0);
-        assert_eq!(session.want(S(200)), Step::Login, "it was good for a while");
+        session.accepted(&token("e"));
+        session.refused(&token("e"), S(104), 1.0);
+        assert_eq!(session.want(S(104)), Step::Login, "it was good for a while");
     }
 
     proptest! {

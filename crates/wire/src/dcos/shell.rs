@@ -86,6 +86,11 @@ impl DcosLogin {
         login.await
     }
 
+    /// Tells that this token let somebody in.
+    pub fn accepted(&self, token: &Token) {
+        self.inner.attempt.session().accepted(token);
+    }
+
     /// Tells that this token was answered with 401. The next [`DcosLogin::token`] logs in again.
     pub fn refused(&self, token: &Token) {
         let attempt = &self.inner.attempt;
