@@ -89,6 +89,28 @@ async fn without_verification_it_works_and_is_warned_of() {
     assert!(node.process.output().contains("is not verified"), "that is said at start");
 }
 
+#[test]
+fn an_unusable_credential_stops_the_start_and_is_not_shown() {
+    let dir = TempDir::new().unwrap();
+    let secret = dir.path().join("dcos.json");
+    std::fs::write(&secret, r#"{"uid": "sa", "private_key": "hush"}"#).unwrap();
+    let (broken, missing) = (format!("file://{}", secret.display()), "file:///does/not/exist");
+    let cases = [
+        (broken.as_str(), 2, "there is no PEM block"),
+        (missing, 2, "/does/not/exist"),
+        ("ann:hush", 64, "hint: set MCONN_DCOS_LOGIN_ENDPOINT"),
+        ("hush", 64, "MCONN_DCOS_CREDENTIAL"),
+    ];
+    for (credential, code, part) in cases {
+        let env = [("MCONN_DCOS_CREDENTIAL", credential), ("MCONN_MARATHON_HOSTS", "127.0.0.1:1")];
+        let output = run_to_end(&["serve"], &Node::env(&dir, &env));
+        let [out, err] =
+            [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        assert_eq!(output.status.code(), Some(code), "{out}{err}");
+        assert!(err.contains(part) && !format!("{out}{err}").contains("hush"), "{part}: {out}{err}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_account_follows_a_marathon_behind_admin_router() {
     let sim = Sim::start(&[]);

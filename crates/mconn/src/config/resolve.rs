@@ -12,11 +12,13 @@ use super::resolved::{
     Config, Dcos, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store,
     SyncGuard, ZooKeeper,
 };
-use super::secret::{HttpCredentials, MarathonHost, mask};
+use super::secret::{HttpCredentials, MarathonHost, SecretUrl, mask};
 use super::setting::{Default, Kind};
 use super::table::{Name, SETTINGS};
 use crate::logging;
 
+/// Where a master of DC/OS takes logins (spec/marathon.md section 9).
+const DCOS_LOGIN_PATH: &str = "/acs/api/v1/auth/login";
 const SANDBOX: &str = "MESOS_SANDBOX";
 
 impl Raw {
@@ -254,7 +256,10 @@ impl Resolver {
                         poses as it can log in as us. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true";
             self.warnings.push(text.to_owned());
         }
-        Some(Dcos { credential, login_endpoint })
+        let router = hosts.iter().find(|host| !host.path.is_empty());
+        let beside_marathon =
+            router.and_then(|host| format!("{}{DCOS_LOGIN_PATH}", host.origin()).parse().ok());
+        Some(Dcos { credential, login_endpoint, beside_marathon: beside_marathon.map(SecretUrl::new) })
     }
 
     fn zookeeper(&mut self) -> ZooKeeper {

@@ -149,8 +149,10 @@ pub(crate) struct Marathon {
 pub(crate) struct Dcos {
     /// Who.
     pub(crate) credential: DcosSource,
-    /// Where, if it is set.
+    /// Where, if it is set: goes before what the credential says.
     pub(crate) login_endpoint: Option<SecretUrl>,
+    /// Where, if neither tells: beside the first Marathon that is behind a path.
+    pub(crate) beside_marathon: Option<SecretUrl>,
 }
 
 /// Where a credential comes from.

@@ -24,8 +24,6 @@ use crate::report::Report;
 
 /// Requests of the catalog that may wait; one that finds no room is made again later.
 const REQUESTS: usize = 64;
-/// Where a master of DC/OS takes logins.
-const DCOS_LOGIN_PATH: &str = "/acs/api/v1/auth/login";
 /// First and longest pause before a callback is registered again.
 const CALLBACK_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long unregistering may hold up the end of the node.
@@ -77,15 +75,11 @@ fn dcos(marathon: &Marathon) -> Result<Option<DcosSettings>, Report> {
         }
     };
     let set = dcos.login_endpoint.as_ref().map(SecretUrl::reveal);
-    let behind_router = || {
-        let host = marathon.hosts.iter().find(|host| !host.path.is_empty())?;
-        format!("{}{DCOS_LOGIN_PATH}", host.origin()).parse().ok()
-    };
-    let login_endpoint =
-        set.or(credential.login_endpoint()).cloned().or_else(behind_router).ok_or_else(|| {
-            Report::usage("the DC/OS credential does not tell where to log in")
-                .hint(format!("set MCONN_DCOS_LOGIN_ENDPOINT, usually to https://<master>{DCOS_LOGIN_PATH}"))
-        })?;
+    let beside = dcos.beside_marathon.as_ref().map(SecretUrl::reveal);
+    let login_endpoint = set.or(credential.login_endpoint()).or(beside).cloned().ok_or_else(|| {
+        Report::usage("the DC/OS credential does not tell where to log in")
+            .hint("set MCONN_DCOS_LOGIN_ENDPOINT, usually to https://<master>/acs/api/v1/auth/login")
+    })?;
     Ok(Some(DcosSettings { credential, login_endpoint }))
 }
 
