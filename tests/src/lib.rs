@@ -4,6 +4,7 @@
 //! **Never** a fixed port, a fixed path, or a pause instead of a condition.
 
 mod fake;
+mod front;
 mod process;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use mconn_wire::http::{Credentials, HttpClient, HttpSettings, Method, Request};
 use serde_json::Value;
 
 pub use fake::FakeMarathon;
+pub use front::Front;
 pub use process::{Mconn, Node, Sim, binary, run_to_end};
 
 /// How long a condition may take to come true. Far more than it takes: only a failure waits so long.

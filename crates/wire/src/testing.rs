@@ -48,6 +48,9 @@ impl Reply {
     }
 }
 
+/// A private key that proves nothing to anybody: the one of the service account in tests (PEM, PKCS #8).
+pub const SERVICE_ACCOUNT_KEY: &str = include_str!("../fixtures/service-account.pkcs8.pem");
+
 /// The head of an event stream's answer, as Marathon writes it.
 pub const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream;charset=UTF-8\r\nConnection: close\r\n\r\n";
@@ -68,7 +71,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts a server whose every request (its head as text) is answered by `script`.
+    /// Starts a server whose every request (head and body as text) is answered by `script`.
     ///
     /// # Panics
     /// When loopback has no free port.
@@ -106,7 +109,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// The heads of all requests so far, in order.
+    /// All requests so far, in order: head and body as text.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -138,9 +141,21 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, script: imp
             Err(_) => return,
         }
     }
-    let reply = script(&String::from_utf8_lossy(&head));
+    let mut request = String::from_utf8_lossy(&head).into_owned();
+    let mut body = vec![0; content_length(&request)];
+    if socket.read_exact(&mut body).await.is_err() {
+        return;
+    }
+    request.push_str(&String::from_utf8_lossy(&body));
+    let reply = script(&request);
     let _ = write_reply(&mut socket, reply).await;
     let _ = socket.shutdown().await;
+}
+
+fn content_length(head: &str) -> usize {
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    length.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
 }
 
 async fn write_reply<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, reply: Reply) -> std::io::Result<()> {

@@ -174,6 +174,8 @@ async fn tls_trusts_an_own_ca_nobody_else_or_anybody() {
 
     let error = with(Trust::System).send(get(&url)).await.unwrap_err();
     assert!(matches!(error, HttpError::Tls { .. }), "unknown issuer: {error:?}");
+    let told = error.to_string();
+    assert!(told.contains("not trusted here") && told.contains("check the CA file"), "{told}");
     assert_eq!(error.fault(), Fault::Settings);
 
     let anybody = with(Trust::Anybody);

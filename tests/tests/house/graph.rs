@@ -62,6 +62,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["wire", "tests", "bench"]),
     ("rustls", &["wire", "tests", "bench"]),
     ("rustls-native-certs", &["wire"]),
+    ("ring", &["wire"]),
     ("axum", &["web"]),
     ("hyper", &["web"]),
     ("hyper-util", &["web"]),

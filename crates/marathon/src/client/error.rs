@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::StatusCode;
+use mconn_wire::dcos::LoginError;
 use mconn_wire::http::{HttpError, SetupError};
 
 use super::Endpoint;
@@ -33,6 +34,19 @@ pub enum AttemptError {
         /// Marathon's own words; `None` for HTML pages of proxies.
         message: Option<String>,
     },
+    /// No token for a node that needs one.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// DC/OS is in front, and nobody can log in.
+    #[error(
+        "status 401: DC/OS wants a login here; give it a service account or user:password (MCONN_DCOS_CREDENTIAL)"
+    )]
+    LoginWanted,
+    /// The login worked, and its token does not.
+    #[error(
+        "status 401 to the token of the login to DC/OS; does it belong to this cluster, and may the account use Marathon?"
+    )]
+    TokenRefused,
     /// The right status, but a body that is not what was asked for.
     #[error("an unusable answer: {0}")]
     Body(#[from] JsonError),

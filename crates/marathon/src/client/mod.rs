@@ -19,7 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use mconn_model::Timestamp;
-use mconn_wire::http::{HttpClient, MAX_BODY_BYTES, Request, Response, ShownUrl, StreamResponse};
+use mconn_wire::dcos::DcosLogin;
+use mconn_wire::http::{HttpClient, MAX_BODY_BYTES, Request, Response, ShownUrl, StreamResponse, Token};
 use tokio::time::Instant;
 use url::Url;
 
@@ -49,6 +50,8 @@ pub struct MarathonClient {
 #[derive(Debug)]
 struct Inner {
     http: HttpClient,
+    /// For nodes that have no user and password of their own.
+    login: Option<DcosLogin>,
     settings: ClientSettings,
     routes: Mutex<Routes>,
     pods: Mutex<PodsKnown>,
@@ -131,8 +134,10 @@ impl MarathonClient {
         if settings.endpoints.is_empty() {
             return Err(ClientSetupError::NoEndpoint);
         }
+        let http = HttpClient::new(&settings.http)?;
         let inner = Inner {
-            http: HttpClient::new(&settings.http)?,
+            login: settings.dcos.clone().map(|dcos| DcosLogin::new(http.clone(), dcos)),
+            http,
             routes: Mutex::new(Routes::new(settings.endpoints.clone())),
             pods: Mutex::new(PodsKnown::default()),
             pods_untold: false.into(),
@@ -215,8 +220,48 @@ impl MarathonClient {
         }
     }
 
-    /// Sends to one node and follows its redirects, all within one deadline.
+    /// The token for a node; `None` where it gets its own user and password, or nothing. Every node that is asked is a
+    /// configured one, or was named by Marathon itself (see [`routes`]): nobody else gets a token.
+    async fn token_for(&self, endpoint: &Endpoint) -> Result<Option<Token>, AttemptError> {
+        match &self.inner.login {
+            Some(login) if endpoint.credentials().is_none() => Ok(Some(login.token().await?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sends to one node, and once more with a fresh token if the first one is not good any more.
     async fn attempt<H: Head>(&self, endpoint: &Endpoint, ask: &Ask) -> Result<H, AttemptError> {
+        let mut renewed = false;
+        loop {
+            let (answer, token) = self.walk::<H>(endpoint, ask).await?;
+            let refused = answer.status() == StatusCode::UNAUTHORIZED;
+            let (Some(login), Some(token)) = (&self.inner.login, token) else {
+                return if refused && wants_login(answer.headers()) {
+                    Err(AttemptError::LoginWanted)
+                } else {
+                    Ok(answer)
+                };
+            };
+            if !refused {
+                login.accepted(&token);
+                return Ok(answer);
+            }
+            login.refused(&token);
+            if renewed || self.token_for(endpoint).await? == Some(token) {
+                return Err(AttemptError::TokenRefused);
+            }
+            renewed = true;
+        }
+    }
+
+    /// Sends to one node and follows its redirects, all within one deadline (and that of a login, if one is due). Gives
+    /// the token that the answer is an answer to.
+    async fn walk<H: Head>(
+        &self,
+        endpoint: &Endpoint,
+        ask: &Ask,
+    ) -> Result<(H, Option<Token>), AttemptError> {
+        let mut token = self.token_for(endpoint).await?;
         let end = Instant::now() + ask.deadline;
         let head_end = Instant::now() + ask.head_deadline;
         let (mut at, mut url) = (endpoint.clone(), endpoint.url(&ask.path));
@@ -226,6 +271,7 @@ impl MarathonClient {
                 url: url.clone(),
                 accept: ask.accept,
                 credentials: at.credentials().cloned(),
+                token: token.clone(),
                 body: None,
                 deadline: end.saturating_duration_since(Instant::now()),
                 head_deadline: Some(head_end.saturating_duration_since(Instant::now())),
@@ -239,10 +285,11 @@ impl MarathonClient {
                 }
             }
             if !answer.status().is_redirection() || ask.method != Method::GET {
-                return Ok(answer);
+                return Ok((answer, token));
             }
             let Some(target) = redirect_target(&url, answer.headers()) else { break };
             at = self.trusted(&at, &target).await?;
+            token = self.token_for(&at).await?;
             url = target;
         }
         Err(AttemptError::RedirectLoop { limit: MAX_REDIRECTS })
@@ -256,6 +303,7 @@ impl MarathonClient {
         }
         let mut question = Request::get(from.url("v2/leader"));
         question.credentials = from.credentials().cloned();
+        question.token = self.token_for(from).await?;
         question.deadline = LEADER_TIMEOUT;
         if let Ok(answer) = self.inner.http.send(question).await
             && answer.status == StatusCode::OK
@@ -266,6 +314,13 @@ impl MarathonClient {
         let foreign = || AttemptError::ForeignRedirect { to: ShownUrl::new(target).to_string() };
         self.routes().behind(from, target).ok_or_else(foreign)
     }
+}
+
+/// Whether Admin Router says that it takes logins and nothing else (spec/marathon.md section 9).
+fn wants_login(headers: &HeaderMap) -> bool {
+    let schemes = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let mut schemes = schemes.map(str::to_ascii_lowercase);
+    schemes.any(|scheme| scheme.contains("acsjwt") || scheme.contains("oauthjwt"))
 }
 
 /// Where a redirect leads; its query is the request's own where it has none.

@@ -100,15 +100,18 @@ impl Routes {
     /// The node behind a redirect's target, with the credentials that it may get; `None` if it must not be followed.
     pub(super) fn behind(&self, from: &Endpoint, to: &Url) -> Option<Endpoint> {
         let place = authority(to)?;
-        if from.base().scheme() == "https" && to.scheme() != "https" {
+        let leaves_tls = |known: &Endpoint| known.base().scheme() == "https" && to.scheme() != "https";
+        if leaves_tls(from) {
             return None;
         }
         let leader = self.leader.as_ref().and_then(|leader| leader.endpoint.as_ref());
-        let known = || self.configured.iter().chain(leader);
-        if authority(from.base()).as_ref() == Some(&place) {
-            return Some(from.clone());
-        }
-        known().find(|known| authority(known.base()).as_ref() == Some(&place)).cloned()
+        // Behind a proxy's path prefix is Marathon; beside it are other people's services.
+        let is_there = |known: &&Endpoint| {
+            authority(known.base()).as_ref() == Some(&place)
+                && !leaves_tls(known)
+                && to.path().starts_with(known.base().path())
+        };
+        std::iter::once(from).chain(&self.configured).chain(leader).find(is_there).cloned()
     }
 }
 
@@ -184,6 +187,19 @@ mod tests {
         assert_eq!(behind(&routes, "http://a:8081/v2/events"), None);
         routes.learn(&a, "l:8080");
         assert_eq!(behind(&routes, "http://l:8080/v2/events").unwrap().credentials(), a.credentials());
+        let proxied = endpoint("https://master/service/marathon");
+        let routes_of = Routes::new(vec![proxied.clone()]);
+        let inside = "https://master/service/marathon/v2/events".parse().unwrap();
+        assert_eq!(routes_of.behind(&proxied, &inside), Some(proxied.clone()));
+        for beside in [
+            "https://master/service/marathon-evil/v2/events",
+            "https://master/service/evil/",
+            "https://master/",
+        ] {
+            assert_eq!(routes_of.behind(&proxied, &beside.parse().unwrap()), None, "{beside}");
+        }
+        let mixed = Routes::new(vec![a.clone(), endpoint("https://x:y@b:8443")]);
+        assert_eq!(behind(&mixed, "http://b:8443/v2/events"), None, "these credentials are for TLS");
         let tls = endpoint("https://u:p@a:8080");
         assert_eq!(routes.behind(&tls, &"http://a:8080/".parse().unwrap()), None);
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mconn_wire::dcos::DcosSettings;
 use mconn_wire::http::{HttpSettings, MAX_BODY_BYTES};
 
 use super::Endpoint;
@@ -11,6 +12,8 @@ use super::Endpoint;
 pub struct ClientSettings {
     /// The nodes of one Marathon, tried in order until one is good; at least one.
     pub endpoints: Vec<Endpoint>,
+    /// How to log in to DC/OS; default not at all. The token goes to every node without user and password of its own.
+    pub dcos: Option<DcosSettings>,
     /// TLS, connect timeout (3 s) and user agent.
     pub http: HttpSettings,
     /// Limit for a call on each node, connecting included; default 10 s.
@@ -28,6 +31,7 @@ impl ClientSettings {
     pub fn new(endpoints: Vec<Endpoint>) -> Self {
         Self {
             endpoints,
+            dcos: None,
             http: HttpSettings::default(),
             request_timeout: Duration::from_secs(10),
             listing_timeout: Duration::from_secs(60),

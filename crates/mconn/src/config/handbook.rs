@@ -38,6 +38,7 @@ fn row(s: &Setting) -> String {
     let default = match s.default {
         D::Text("") => "empty".to_owned(),
         D::Text(text) => format!("`{text}`"),
+        D::Fallback { env, suffix, text: "" } => format!("`${env}{suffix}`, else empty"),
         D::Fallback { env, suffix, text } => format!("`${env}{suffix}`, else `{text}`"),
         D::Derived(words) => words.to_owned(),
     };

@@ -31,7 +31,7 @@ mod tests;
 pub(crate) use explain::explain;
 pub(crate) use flags::{arguments, given_flags};
 pub(crate) use raw::Raw;
-pub(crate) use resolved::{Config, Store};
+pub(crate) use resolved::{Config, DcosSource, Marathon, Store};
 pub(crate) use secret::{HttpCredentials, MarathonHost, SecretUrl};
 
 /// The variable that names the TOML file, for whoever reads that file; the flag `--config` goes before it.

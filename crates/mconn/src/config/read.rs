@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use mconn_model::ModuleName;
+use mconn_wire::dcos::DcosCredential;
 
-use super::resolved::{Intake, ModuleConcurrency};
+use super::resolved::{DcosSource, Intake, ModuleConcurrency};
 use super::secret::{Credentials, HttpCredentials, MarathonHost, SecretUrl};
 
 /// What was expected instead.
@@ -76,12 +78,27 @@ pub(super) fn marathon_hosts(text: &str, tls: bool) -> Result<Vec<MarathonHost>,
 }
 
 fn marathon_host(piece: &str, tls: bool) -> Result<MarathonHost, Expected> {
-    const EXPECTED: &str = "hosts separated by commas, each [user:password@]host:port without http://";
-    if piece.starts_with("http://") || piece.starts_with("https://") {
-        return Err(format!("{EXPECTED} (MCONN_MARATHON_SSL=true makes it https)"));
+    const EXPECTED: &str = "hosts separated by commas, each [user:password@]host:port, or an address such as \
+                            https://host/service/marathon (in which user and password are percent-encoded)";
+    let url = [("http://", false), ("https://", true)]
+        .into_iter()
+        .find_map(|(scheme, tls)| Some((piece.strip_prefix(scheme)?, tls)));
+    let (piece, path, tls) = match url {
+        Some((rest, tls)) => {
+            let (piece, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (piece, path.trim_end_matches('/'), tls)
+        }
+        None => (piece, "", tls),
+    };
+    if path.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '@')) {
+        return Err(EXPECTED.to_owned());
     }
     let (credentials, place) = match piece.rsplit_once('@') {
-        Some((credentials, place)) => (Some(Credentials::split(credentials)), place),
+        Some((credentials, place)) => {
+            let credentials = Credentials::split(credentials);
+            let credentials = if url.is_some() { credentials.percent_decoded() } else { Some(credentials) };
+            (Some(credentials.ok_or(EXPECTED)?), place)
+        }
         None => (None, piece),
     };
     let scheme_port = if tls { 443 } else { 80 };
@@ -97,9 +114,29 @@ fn marathon_host(piece: &str, tls: bool) -> Result<MarathonHost, Expected> {
         None => None,
     };
     match (host(name), port) {
-        (Ok(host), Some(port)) => Ok(MarathonHost { credentials, host, port }),
+        (Ok(host), Some(port)) => Ok(MarathonHost { credentials, tls, host, port, path: path.to_owned() }),
         _ => Err(EXPECTED.to_owned()),
     }
+}
+
+/// What to log in to DC/OS with, or nothing.
+pub(super) fn dcos_credential(text: &str) -> Result<Option<DcosSource>, Expected> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Some(path) = text.strip_prefix("file://") {
+        let path = PathBuf::from(path);
+        return if path.is_absolute() {
+            Ok(Some(DcosSource::File(path)))
+        } else {
+            Err("file:///path".to_owned())
+        };
+    }
+    // Its error says what is wrong without a word of the text.
+    let credential = DcosCredential::parse(text).map_err(|error| {
+        format!("a service account of DC/OS in JSON, file:///path of it, or user:password ({error})")
+    })?;
+    Ok(Some(DcosSource::Inline(credential)))
 }
 
 /// `MCONN_CREDENTIALS`: exactly one colon switches on.
@@ -113,6 +150,15 @@ pub(super) fn credentials(text: &str) -> HttpCredentials {
 
 /// An address to be called at, or none.
 pub(super) fn callback_url(text: &str) -> Result<Option<SecretUrl>, Expected> {
+    web_address(text, "an address such as http://host:port/v1/queue, or nothing")
+}
+
+/// An address to log in at, or none.
+pub(super) fn login_endpoint(text: &str) -> Result<Option<SecretUrl>, Expected> {
+    web_address(text, "an address such as https://host/acs/api/v1/auth/login, or nothing")
+}
+
+fn web_address(text: &str, expected: &str) -> Result<Option<SecretUrl>, Expected> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -120,7 +166,7 @@ pub(super) fn callback_url(text: &str) -> Result<Option<SecretUrl>, Expected> {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
             Ok(Some(SecretUrl::new(url)))
         }
-        _ => Err("an address such as http://host:port/v1/queue, or nothing".to_owned()),
+        _ => Err(expected.to_owned()),
     }
 }
 
@@ -211,13 +257,21 @@ mod tests {
             ("[::1", false, None),
             (":8080", false, None),
             ("a:1/path", false, None),
-            ("http://a:1", false, None),
+            ("http://a:1", true, Some("a:1")),
+            ("https://m/service/marathon/,b", false, Some("m:443/service/marathon|b:80")),
+            ("https://u:p%40x@m:8443/marathon", false, Some("u/p@x@m:8443/marathon")),
+            ("https://u:p%zz@m", false, Some("u/p%zz@m:443")),
+            ("https://u:%ff@m", false, None),
+            ("https://u:p/x@m", false, None),
+            ("https://m/marathon?a=b", false, None),
+            ("ftp://m", false, None),
         ];
         for (text, tls, wanted) in cases {
             let got = marathon_hosts(text, *tls).ok().map(|hosts| {
+                let place = |h: &MarathonHost| format!("{}{}", h.authority(), h.path);
                 let plain = hosts.iter().map(|h| match &h.credentials {
-                    Some(c) => format!("{}/{}@{}", c.reveal_user(), c.reveal_password(), h.authority()),
-                    None => h.authority(),
+                    Some(c) => format!("{}/{}@{}", c.reveal_user(), c.reveal_password(), place(h)),
+                    None => place(h),
                 });
                 plain.collect::<Vec<_>>().join("|")
             });

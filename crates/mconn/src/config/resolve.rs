@@ -9,14 +9,16 @@ use super::problem::{ConfigErrors, Problem, place};
 use super::raw::{Given, Origin, Raw};
 use super::read::{self, Expected};
 use super::resolved::{
-    Config, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store, SyncGuard,
-    ZooKeeper,
+    Config, Dcos, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store,
+    SyncGuard, ZooKeeper,
 };
-use super::secret::{HttpCredentials, mask};
+use super::secret::{HttpCredentials, MarathonHost, SecretUrl, mask};
 use super::setting::{Default, Kind};
 use super::table::{Name, SETTINGS};
 use crate::logging;
 
+/// Where a master of DC/OS takes logins (spec/marathon.md section 9).
+const DCOS_LOGIN_PATH: &str = "/acs/api/v1/auth/login";
 const SANDBOX: &str = "MESOS_SANDBOX";
 
 impl Raw {
@@ -214,18 +216,19 @@ impl Resolver {
 
     fn marathon(&mut self) -> Marathon {
         let tls = self.loose(Name::MarathonSsl);
+        let hosts = self.read(Name::MarathonHosts, Vec::new(), |text| read::marathon_hosts(text, tls));
         let ca_file = Some(self.text(Name::MarathonCaFile)).filter(|f| !f.is_empty()).map(PathBuf::from);
         let verify = self.read(Name::MarathonVerify, false, read::boolean);
-        if tls && !verify {
-            let text = "MCONN_MARATHON_SSL is true, but Marathon's certificate is not verified: anyone on the way can \
-                        pose as Marathon. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true";
+        if hosts.iter().any(|host| host.tls) && !verify {
+            let text = "Marathon is reached by https, but its certificate is not verified: anyone on the way can pose as \
+                        Marathon. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true";
             self.warnings.push(text.to_owned());
         }
         let (compare_min, compare_max) =
             self.ordered(Name::MarathonCompareMin, Name::MarathonCompareMax, 100);
         Marathon {
-            hosts: self.read(Name::MarathonHosts, Vec::new(), |text| read::marathon_hosts(text, tls)),
-            tls,
+            dcos: self.dcos(&hosts, verify),
+            hosts,
             ca_file,
             verify,
             connect_timeout: self.millis(Name::MarathonConnectTimeout, 1),
@@ -238,6 +241,25 @@ impl Resolver {
             intake: self.read(Name::Intake, Intake::Both, read::intake),
             callback_url: self.read(Name::CallbackUrl, None, read::callback_url),
         }
+    }
+
+    fn dcos(&mut self, hosts: &[MarathonHost], verify: bool) -> Option<Dcos> {
+        let login_endpoint = self.read(Name::DcosLoginEndpoint, None, read::login_endpoint);
+        let credential = self.read(Name::DcosCredential, None, read::dcos_credential)?;
+        if hosts.iter().any(|host| host.credentials.is_some()) {
+            let text = "MCONN_DCOS_CREDENTIAL is set, and so are user and password of a host in MCONN_MARATHON_HOSTS: that \
+                        host gets these, and no token of DC/OS";
+            self.warnings.push(text.to_owned());
+        }
+        if !verify {
+            let text = "MCONN_DCOS_CREDENTIAL is set, but the certificate of the login endpoint is not verified: whoever \
+                        poses as it can log in as us. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true";
+            self.warnings.push(text.to_owned());
+        }
+        let router = hosts.iter().find(|host| !host.path.is_empty());
+        let beside_marathon =
+            router.and_then(|host| format!("{}{DCOS_LOGIN_PATH}", host.origin()).parse().ok());
+        Some(Dcos { credential, login_endpoint, beside_marathon: beside_marathon.map(SecretUrl::new) })
     }
 
     fn zookeeper(&mut self) -> ZooKeeper {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mconn_model::ModuleName;
+use mconn_wire::dcos::DcosCredential;
 
 use super::raw::Origin;
 use super::secret::{HttpCredentials, MarathonHost, SecretUrl};
@@ -117,12 +118,12 @@ impl Intake {
 pub(crate) struct Marathon {
     /// Tried in order; none means that no Marathon is followed.
     pub(crate) hosts: Vec<MarathonHost>,
-    /// https.
-    pub(crate) tls: bool,
     /// Authorities that vouch for it.
     pub(crate) ca_file: Option<PathBuf>,
     /// Whether its certificate is verified.
     pub(crate) verify: bool,
+    /// How to log in to DC/OS, if that is in front of it.
+    pub(crate) dcos: Option<Dcos>,
     /// To connect.
     pub(crate) connect_timeout: Duration,
     /// For a small request.
@@ -141,6 +142,26 @@ pub(crate) struct Marathon {
     pub(crate) intake: Intake,
     /// What to register with Marathon.
     pub(crate) callback_url: Option<SecretUrl>,
+}
+
+/// A login to DC/OS.
+#[derive(Debug, Clone)]
+pub(crate) struct Dcos {
+    /// Who.
+    pub(crate) credential: DcosSource,
+    /// Where, if it is set: goes before what the credential says.
+    pub(crate) login_endpoint: Option<SecretUrl>,
+    /// Where, if neither tells: beside the first Marathon that is behind a path.
+    pub(crate) beside_marathon: Option<SecretUrl>,
+}
+
+/// Where a credential comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum DcosSource {
+    /// The setting itself.
+    Inline(DcosCredential),
+    /// A file, to be read at start.
+    File(PathBuf),
 }
 
 /// ZooKeeper.

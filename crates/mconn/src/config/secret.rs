@@ -22,6 +22,13 @@ impl Credentials {
         Self { user: user.to_owned(), password: password.to_owned() }
     }
 
+    /// As they are meant in an address, where `%40` stands for `@`. `None` if that makes no text.
+    pub(crate) fn percent_decoded(&self) -> Option<Self> {
+        let decoded =
+            |text| Some(percent_encoding::percent_decode_str(text).decode_utf8().ok()?.into_owned());
+        Some(Self { user: decoded(&self.user)?, password: decoded(&self.password)? })
+    }
+
     /// The user, which is not to be shown either.
     pub(crate) fn reveal_user(&self) -> &str {
         &self.user
@@ -55,10 +62,14 @@ pub(crate) enum HttpCredentials {
 pub(crate) struct MarathonHost {
     /// For Basic authentication.
     pub(crate) credentials: Option<Credentials>,
+    /// https.
+    pub(crate) tls: bool,
     /// Name or address, without brackets.
     pub(crate) host: String,
     /// The port; without one, that of the scheme.
     pub(crate) port: u16,
+    /// What stands before Marathon's own paths: empty, or such as `/service/marathon` behind Admin Router.
+    pub(crate) path: String,
 }
 
 impl MarathonHost {
@@ -70,6 +81,16 @@ impl MarathonHost {
             format!("{}:{}", self.host, self.port)
         }
     }
+
+    /// Its address, without credentials.
+    pub(crate) fn url(&self) -> String {
+        format!("{}{}", self.origin(), self.path)
+    }
+
+    /// The address of the machine alone.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.authority())
+    }
 }
 
 impl fmt::Display for MarathonHost {
@@ -77,7 +98,7 @@ impl fmt::Display for MarathonHost {
         if self.credentials.is_some() {
             write!(f, "{HIDDEN}:{HIDDEN}@")?;
         }
-        f.write_str(&self.authority())
+        write!(f, "{}{}", self.authority(), self.path)
     }
 }
 
@@ -127,7 +148,14 @@ pub(crate) fn mask(secrecy: Secrecy, text: &str) -> String {
 
 /// A piece that is no host may be half of a password with a comma in it, so it is hidden whole.
 fn mask_host(piece: &str) -> String {
-    let (head, host) = piece.rsplit_once('@').map_or(("", piece), |(_, host)| ("***:***@", host));
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| piece.trim_start().starts_with(scheme));
+    let (scheme, piece) = scheme.map_or(("", piece), |scheme| (scheme, &piece.trim_start()[scheme.len()..]));
+    let (head, place) = piece.rsplit_once('@').map_or(("", piece), |(_, place)| ("***:***@", place));
+    let (host, path) = match place.find('/') {
+        Some(slash) if !scheme.is_empty() => place.split_at(slash),
+        _ => (place, ""),
+    };
+    let plain_path = path.chars().all(|c| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '~'));
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ' ');
     let is_host = match host.rsplit_once(':') {
         Some((name, port)) => {
@@ -136,7 +164,7 @@ fn mask_host(piece: &str) -> String {
         }
         None => host.chars().all(plain),
     };
-    format!("{head}{}", if is_host { host } else { HIDDEN })
+    format!("{scheme}{head}{}", if is_host && plain_path { place } else { HIDDEN })
 }
 
 fn mask_address(text: &str) -> String {
@@ -154,6 +182,7 @@ fn mask_address(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::read;
 
     #[test]
     fn hosts_keep_name_and_port_and_lose_the_rest() {
@@ -163,7 +192,14 @@ mod tests {
             ("u:hush@with@at@a:1", "***:***@a:1"),
             ("u:hu,sh@a:1", "***,***:***@a:1"),
             ("[::1]:8080", "[::1]:8080"),
-            ("http://u:hush@a:1", "***:***@a:1"),
+            ("http://u:hush@a:1", "http://***:***@a:1"),
+            (
+                "https://m/service/marathon,https://u:hush@m:8443/marathon/",
+                "https://m/service/marathon,https://***:***@m:8443/marathon/",
+            ),
+            ("https://u:hu/sh@m/marathon", "https://***:***@m/marathon"),
+            ("https://u:hush", "https://***"),
+            ("https://m/marathon?token=hush", "https://***"),
             ("u:hush", "***"),
             ("", ""),
         ];
@@ -187,9 +223,9 @@ mod tests {
 
     #[test]
     fn neither_debug_nor_display_shows_a_password() {
-        let host =
-            MarathonHost { credentials: Some(Credentials::split("me:hush")), host: "::1".into(), port: 80 };
-        assert_eq!(format!("{host} {host:?}"), "***:***@[::1]:80 ***:***@[::1]:80");
+        let host = read::marathon_hosts("http://me:hush@[::1]/m", false).unwrap().remove(0);
+        assert_eq!(format!("{host} {host:?}"), "***:***@[::1]:80/m ***:***@[::1]:80/m");
+        assert_eq!(host.url(), "http://[::1]:80/m");
         assert_eq!(format!("{:?}", HttpCredentials::On(Credentials::split("me:hush"))), "On(***)");
         let url = SecretUrl::new(url::Url::parse("http://me:hush@n/q").unwrap());
         assert_eq!(format!("{url} {url:?}"), "http://***:***@n/q http://***:***@n/q");

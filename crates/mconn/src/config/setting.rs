@@ -84,7 +84,9 @@ impl Default {
         match self {
             Self::Text("") => "empty".to_owned(),
             Self::Text(text) => text.to_owned(),
-            Self::Fallback { env, suffix, text } => format!("${env}{suffix}, else {text}"),
+            Self::Fallback { env, suffix, text } => {
+                format!("${env}{suffix}, else {}", if text.is_empty() { "empty" } else { text })
+            }
             Self::Derived(words) => words.to_owned(),
         }
     }

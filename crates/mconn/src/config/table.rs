@@ -62,7 +62,7 @@ settings! {
         "retries of a ZooKeeper operation after connection loss";
     MarathonHosts "marathon.hosts" "MCONN_MARATHON_HOSTS" "marathon-hosts", K::List,
         D::Text("leader.mesos:8080"), S::HostList,
-        "Marathon hosts as [user:password@]host:port, tried in order; empty follows none";
+        "Marathon hosts as [user:password@]host:port or https://host/path, tried in order; empty follows none";
     MarathonSsl "marathon.ssl" "MCONN_MARATHON_SSL" "marathon-ssl", K::LooseBool, D::Text("false"), S::Open,
         "true speaks https with Marathon";
 
@@ -106,6 +106,12 @@ settings! {
     MarathonVerify "marathon.verify" "MCONN_MARATHON_VERIFY" "marathon-verify", K::Bool,
         D::Derived("true if MCONN_MARATHON_CA_FILE is set, else false"), S::Open,
         "whether Marathon's certificate is verified";
+    DcosCredential "marathon.dcos_credential" "MCONN_DCOS_CREDENTIAL" "dcos-credential", K::Text,
+        D::Fallback { env: "DCOS_SERVICE_ACCOUNT_CREDENTIAL", suffix: "", text: "" }, S::Whole,
+        "DC/OS service account in JSON, file:///path of it, or user:password; empty does not log in";
+    DcosLoginEndpoint "marathon.dcos_login_endpoint" "MCONN_DCOS_LOGIN_ENDPOINT" "dcos-login-endpoint", K::Text,
+        D::Text(""), S::Address,
+        "where to log in to DC/OS; empty takes what the credential names, else the first host that has a path";
     MarathonConnectTimeout "marathon.connect_timeout" "MCONN_MARATHON_CONNECT_TIMEOUT" "marathon-connect-timeout",
         MS, D::Text("3000"), S::Open, "ms to connect to a Marathon host";
     MarathonRequestTimeout "marathon.request_timeout" "MCONN_MARATHON_REQUEST_TIMEOUT" "marathon-request-timeout",

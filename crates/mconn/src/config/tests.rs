@@ -47,7 +47,9 @@ fn three(name: Name) -> [&'static str; 3] {
         Name::MarathonCompareMax => ["3000000", "4000000", "5000000"],
         Name::QueueRetryBackoff => ["1", "2", "3"],
         Name::Credentials => ["", "a:b", "c"],
-        Name::MarathonHosts => ["a:1", "b:2,c:3", ""],
+        Name::MarathonHosts => ["a:1", "b:2,https://c/marathon", ""],
+        Name::DcosCredential => ["ann:a", "file:///run/secrets/dcos", ""],
+        Name::DcosLoginEndpoint => ["http://a/login", "https://b/login", ""],
         _ => ["100001", "100002", "100003"],
     }
 }
@@ -110,9 +112,10 @@ fn fallback_variables_stand_in_and_give_way() {
         let D::Fallback { env, suffix, text } = s.default else { continue };
         let [value, given, _] = texts(s.name);
         let with = config(&[(env, value)]);
-        assert_eq!(shown(&with, s.name), (format!("{value}{suffix}").as_str(), format!("fallback ${env}")));
+        let wanted = masked(s.name, &format!("{value}{suffix}"));
+        assert_eq!(shown(&with, s.name), (wanted.as_str(), format!("fallback ${env}")));
         assert_eq!(shown(&config(&[(env, "")]), s.name).0, text, "an empty fallback counts as absent");
-        assert_eq!(shown(&config(&[(env, value), (s.env, given)]), s.name).0, given);
+        assert_eq!(shown(&config(&[(env, value), (s.env, given)]), s.name).0, masked(s.name, given));
     }
     let marathon = config(&[("ALIAS_PORT_2181_TCP_ADDR", "10.0.0.9")]);
     assert_eq!(marathon.zookeeper.hosts, ["10.0.0.9:2181"]);
@@ -182,9 +185,11 @@ fn https_without_verification_is_said_aloud() {
         unverified(&[ssl, ("MCONN_MARATHON_CA_FILE", "/ca"), ("MCONN_MARATHON_VERIFY", "false")]),
         (false, true)
     );
+    assert_eq!(unverified(&[("MCONN_MARATHON_HOSTS", "a:1,https://b/marathon")]), (false, true));
+    assert_eq!(unverified(&[ssl, ("MCONN_MARATHON_HOSTS", "http://a:1")]), (false, false));
     assert_eq!(unverified(&[]), (false, false));
     let loose = config(&[("MCONN_MARATHON_SSL", "TRUE")]);
-    assert!(!loose.marathon.tls && loose.warnings[0].contains("counts as false"));
+    assert!(!loose.marathon.hosts[0].tls && loose.warnings[0].contains("counts as false"));
 }
 
 #[test]
@@ -242,7 +247,7 @@ fn toml_values_may_have_their_own_types() {
     assert_eq!(lines(&errors), ["m.toml:4: unknown key \"sync\""]);
     let c = Raw::new().with_file("m.toml", &text.replace("sync = 1", "")).resolve().unwrap();
     assert_eq!((c.node.port, c.queue.limit, c.modules.sync_guard.share), (1234, 1000, 0.25));
-    assert!(c.marathon.tls && c.marathon.verify && c.marathon.hosts.len() == 2 && !c.log.muted);
+    assert!(c.marathon.hosts[0].tls && c.marathon.verify && c.marathon.hosts.len() == 2 && !c.log.muted);
     let muted = Raw::new().with_file("m.toml", "logger.muted = true").resolve().unwrap();
     assert!(muted.log.muted);
 }
@@ -315,6 +320,38 @@ fn no_output_shows_a_secret() {
     assert!(!format!("{errors} {errors:?}").contains(HUSH), "{errors}");
     let flags = Raw::new().with_flags([("credentials", "hush:hush")]);
     assert!(!everything(&flags.resolve().unwrap()).contains(HUSH));
+}
+
+#[test]
+fn a_login_to_dcos_is_read_and_never_shown() {
+    let of = |environment: &[(&str, &str)]| config(environment).marathon.dcos;
+    assert!(of(&[]).is_none() && of(&[("MCONN_DCOS_LOGIN_ENDPOINT", "https://a/login")]).is_none());
+    let inline = config(&[
+        ("DCOS_SERVICE_ACCOUNT_CREDENTIAL", r#"{"uid":"ann","password":"hush"}"#),
+        ("MCONN_DCOS_LOGIN_ENDPOINT", "https://a/login?hush"),
+        ("MCONN_MARATHON_HOSTS", "me:hush@a:1"),
+    ]);
+    let dcos = inline.marathon.dcos.as_ref().unwrap();
+    assert!(matches!(&dcos.credential, DcosSource::Inline(who) if who.uid() == "ann"));
+    assert_eq!(dcos.login_endpoint.as_ref().unwrap().reveal().path(), "/login");
+    assert!(inline.warnings.iter().any(|w| w.contains("no token of DC/OS")), "{:?}", inline.warnings);
+    let unverified = |c: &Config| c.warnings.iter().any(|w| w.contains("the login endpoint is not verified"));
+    assert!(unverified(&inline));
+    assert!(!unverified(&config(&[("MCONN_DCOS_CREDENTIAL", "a:b"), ("MCONN_MARATHON_VERIFY", "true")])));
+    assert!(!everything(&inline).contains(HUSH), "{}", everything(&inline));
+    let file = of(&[("MCONN_DCOS_CREDENTIAL", "file:///run/secrets/dcos")]).unwrap();
+    assert!(
+        matches!(file.credential, DcosSource::File(path) if path == std::path::Path::new("/run/secrets/dcos"))
+    );
+
+    for bad in ["hush", "file://hush", "{\"uid\":\"ann\",\"private_key\":\"hush\"}", "{hush"] {
+        let errors = resolve(&[("MCONN_DCOS_CREDENTIAL", bad)]).unwrap_err();
+        assert!(!format!("{errors} {errors:?}").contains(HUSH), "{errors}");
+        assert!(
+            errors.to_string().contains("MCONN_DCOS_CREDENTIAL")
+                && errors.to_string().contains("file:///path")
+        );
+    }
 }
 
 #[test]

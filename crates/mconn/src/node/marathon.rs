@@ -12,13 +12,14 @@ use mconn_marathon::follow::{FollowSettings, FollowStats, Request, Wiring, follo
 use mconn_model::{Observation, SourceId};
 use mconn_queue::{RunningList, RunningTask, RunningTasks};
 use mconn_web::{Follower, FollowerCounts};
+use mconn_wire::dcos::{DcosCredential, DcosSettings};
 use mconn_wire::http::{Credentials, HttpSettings, Trust};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::supervise::{Step, Supervisor};
-use crate::config::{Config, MarathonHost, SecretUrl};
+use crate::config::{Config, DcosSource, Marathon, MarathonHost, SecretUrl};
 use crate::report::Report;
 
 /// Requests of the catalog that may wait; one that finds no room is made again later.
@@ -38,8 +39,7 @@ pub(crate) fn connect(config: &Config) -> Result<Option<MarathonClient>, Report>
         let credentials = host.credentials.as_ref();
         let credentials =
             credentials.map(|given| Credentials::new(given.reveal_user(), given.reveal_password()));
-        Endpoint::parse(&host.authority(), marathon.tls)
-            .map(|endpoint| endpoint.with_credentials(credentials))
+        Endpoint::parse(&host.url(), host.tls).map(|endpoint| endpoint.with_credentials(credentials))
     };
     let endpoints = marathon.hosts.iter().map(endpoint).collect::<Result<Vec<_>, _>>();
     let endpoints =
@@ -52,6 +52,7 @@ pub(crate) fn connect(config: &Config) -> Result<Option<MarathonClient>, Report>
     let http = HttpSettings { trust, connect_timeout: marathon.connect_timeout, ..HttpSettings::default() };
     let settings = ClientSettings {
         http,
+        dcos: dcos(marathon)?,
         request_timeout: marathon.request_timeout,
         listing_timeout: marathon.listing_timeout,
         ..ClientSettings::new(endpoints)
@@ -59,6 +60,27 @@ pub(crate) fn connect(config: &Config) -> Result<Option<MarathonClient>, Report>
     let client = MarathonClient::new(settings)
         .map_err(|error| Report::could_not_run("cannot set up the client of Marathon").because(&error))?;
     Ok(Some(client))
+}
+
+/// How to log in to DC/OS. Reads the credential, if it is in a file.
+fn dcos(marathon: &Marathon) -> Result<Option<DcosSettings>, Report> {
+    let Some(dcos) = &marathon.dcos else { return Ok(None) };
+    let credential = match &dcos.credential {
+        DcosSource::Inline(credential) => credential.clone(),
+        DcosSource::File(path) => {
+            let unusable = || format!("cannot use the DC/OS credential in {}", path.display());
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Report::could_not_run(unusable()).because(&error))?;
+            DcosCredential::parse(&text).map_err(|error| Report::could_not_run(unusable()).because(&error))?
+        }
+    };
+    let set = dcos.login_endpoint.as_ref().map(SecretUrl::reveal);
+    let beside = dcos.beside_marathon.as_ref().map(SecretUrl::reveal);
+    let login_endpoint = set.or(credential.login_endpoint()).or(beside).cloned().ok_or_else(|| {
+        Report::usage("the DC/OS credential does not tell where to log in")
+            .hint("set MCONN_DCOS_LOGIN_ENDPOINT, usually to https://<master>/acs/api/v1/auth/login")
+    })?;
+    Ok(Some(DcosSettings { credential, login_endpoint }))
 }
 
 /// Running tasks as Marathon lists them, for syncs.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::CertificateError;
 use url::Url;
 
 /// Who has to act so that it works.
@@ -210,25 +211,39 @@ fn causes(error: &reqwest::Error) -> String {
     error.source().map_or_else(|| "no reason was given".to_owned(), chain)
 }
 
-fn find<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<T>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         // An io::Error hides the error that it was made from; its source() is that error's source.
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| find::<T>(inner)) {
-            return true;
+        if let Some(found) = inner.and_then(|inner| find::<T>(inner)) {
+            return Some(found);
         }
         next = error.source();
     }
-    false
+    None
+}
+
+/// What TLS says, in words that an operator can act on.
+fn of_tls(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate comes from an authority that is not trusted here (UnknownIssuer)".to_owned()
+        }
+        // Two authorities with the same name and different keys.
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+            "its certificate was not signed by the authority that is trusted here (BadSignature)".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 pub(super) fn of_send(error: &reqwest::Error, url: ShownUrl, connect_timeout: Duration) -> HttpError {
-    if find::<rustls::Error>(error) {
-        HttpError::Tls { url, reason: causes(error) }
+    if let Some(tls) = find::<rustls::Error>(error) {
+        HttpError::Tls { url, reason: of_tls(tls) }
     } else if error.is_timeout() {
         HttpError::Timeout { url, phase: Phase::Connect, after: connect_timeout }
     } else if error.is_connect() {

@@ -8,6 +8,7 @@ mod body;
 mod credentials;
 mod error;
 mod tls;
+mod token;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,7 @@ pub use body::BodyStream;
 pub use credentials::Credentials;
 pub use error::{Fault, HttpError, Phase, SetupError, ShownUrl};
 pub use tls::Trust;
+pub use token::Token;
 
 /// The largest body that is accepted by default, in bytes after decompression. The largest clusters known (2,700 apps,
 /// tens of thousands of tasks at 0.8 KB each; spec/marathon.md section 10) stay below a quarter of it.
@@ -62,6 +64,8 @@ pub struct Request {
     pub accept: &'static str,
     /// Basic authentication.
     pub credentials: Option<Credentials>,
+    /// A login's token. Where there is one it is sent, and `credentials` are not: a request has room for one of them.
+    pub token: Option<Token>,
     /// Content type and body.
     pub body: Option<(&'static str, Bytes)>,
     /// Limit for everything: connecting, the answer's head, and (with [`HttpClient::send`]) its whole body; default 10 s.
@@ -81,6 +85,7 @@ impl Request {
             url,
             accept: "application/json",
             credentials: None,
+            token: None,
             body: None,
             deadline: Duration::from_secs(10),
             head_deadline: None,
@@ -95,6 +100,7 @@ impl fmt::Debug for Request {
             .field("method", &self.method)
             .field("url", &ShownUrl::new(&self.url))
             .field("credentials", &self.credentials)
+            .field("token", &self.token)
             .field("deadline", &self.deadline)
             .field("body_limit", &self.body_limit)
             .finish_non_exhaustive()
@@ -199,8 +205,9 @@ impl HttpClient {
         if !gzip {
             builder = builder.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        if let Some(credentials) = &request.credentials {
-            builder = builder.header(header::AUTHORIZATION, credentials.header());
+        let credentials = request.credentials.as_ref().map(Credentials::header);
+        if let Some(authorization) = request.token.as_ref().map(Token::header).or(credentials) {
+            builder = builder.header(header::AUTHORIZATION, authorization);
         }
         if let Some((content_type, body)) = request.body {
             builder = builder.header(header::CONTENT_TYPE, HeaderValue::from_static(content_type)).body(body);
