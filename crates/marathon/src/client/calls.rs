@@ -139,7 +139,7 @@ impl MarathonClient {
     /// # Errors
     /// [`ClientError`] when no node says the one or the other.
     pub async fn app(&self, id: &AppId) -> Result<Listed, ClientError> {
-        let ask = self.get("GET /v2/apps/{id}", app_path(id));
+        let ask = self.get("GET /v2/apps/{id}", format!("{}?embed=app.readiness", app_path(id)));
         self.call(&ask, |answer| {
             if answer.status == StatusCode::NOT_FOUND && json::error_message(&answer.body).is_some() {
                 return Ok(Listed { app: None, as_of: answer.date, warnings: Vec::new() });
