@@ -40,11 +40,17 @@ struct Bucket {
 }
 
 impl Bucket {
+    /// Tokens by now.
+    fn left(&self, now: Duration, settings: &Settings) -> f64 {
+        let per_second = f64::from(settings.requests_per_minute.max(1)) / 60.0;
+        let burst = f64::from(settings.requests_burst.max(1));
+        (self.tokens + now.saturating_sub(self.at).as_secs_f64() * per_second).min(burst)
+    }
+
     /// Takes a token, or says when there will be one.
     fn take(&mut self, now: Duration, settings: &Settings) -> Result<(), Duration> {
         let per_second = f64::from(settings.requests_per_minute.max(1)) / 60.0;
-        let burst = f64::from(settings.requests_burst.max(1));
-        self.tokens = (self.tokens + now.saturating_sub(self.at).as_secs_f64() * per_second).min(burst);
+        self.tokens = self.left(now, settings);
         self.at = now;
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
@@ -96,6 +102,11 @@ impl Refetch {
             paused: false,
             wake: None,
         }
+    }
+
+    /// Requests that could be paid at once now.
+    pub(crate) fn budget_left(&self, now: Duration, settings: &Settings) -> f64 {
+        self.bucket.left(now, settings)
     }
 
     fn wake_at(&mut self, due: Duration) {

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::{Budget, Budgets};
 use crate::catalog::Catalog;
 use crate::effects::{Effects, Fetch, Notice, Why};
 use crate::repeats::Repeats;
@@ -86,6 +87,7 @@ impl std::error::Error for NotComplete {}
 #[derive(Debug, Clone)]
 pub struct CatalogHandle {
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    budgets: Arc<Budgets>,
 }
 
 impl CatalogHandle {
@@ -99,6 +101,12 @@ impl CatalogHandle {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.clone()
+    }
+
+    /// What is left of a source's request budget.
+    #[must_use]
+    pub fn budget(&self, source: &SourceId) -> Budget {
+        self.budgets.read(source)
     }
 
     /// Waits until every source was read completely once.
@@ -127,6 +135,7 @@ pub struct CatalogTask {
     catalog: Catalog,
     settings: Settings,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    budgets: Arc<Budgets>,
     rng: fastrand::Rng,
     /// Task events not yet handed on; the first `released` of them are in the published snapshot.
     edge: VecDeque<TaskEvent>,
@@ -152,8 +161,10 @@ impl CatalogTask {
     ) -> (Self, CatalogHandle) {
         let catalog = Catalog::new(settings.clone(), sources);
         let (sender, receiver) = watch::channel(catalog.published());
+        let budgets = Arc::new(Budgets::new(&settings));
         let task = Self {
             catalog,
+            budgets: budgets.clone(),
             settings,
             snapshots: sender,
             rng,
@@ -165,7 +176,7 @@ impl CatalogTask {
             shed: None,
             repeats: Repeats::default(),
         };
-        (task, CatalogHandle { snapshots: receiver })
+        (task, CatalogHandle { snapshots: receiver, budgets })
     }
 
     /// Runs until it is cancelled or all senders of observations are gone. The last state is published first; task
@@ -305,6 +316,7 @@ impl CatalogTask {
             self.resyncs.extend(resyncs);
         }
         for fetch in fetches {
+            self.budgets.note(fetch.source(), self.catalog.budget_left(fetch.source(), now));
             // Without a follower the request stays asked for, and is made again when its time is over.
             let Some(sender) = wiring.fetches.get(fetch.source()) else { continue };
             match sender.try_send(fetch) {

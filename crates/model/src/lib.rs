@@ -27,7 +27,7 @@ pub use app::{
     App, Deployment, HealthCheck, HealthCheckKind, HostPort, NetworkMode, PortDeclaration, Protocols,
     ReadinessCheck,
 };
-pub use event::{EventKey, EventTimestamp, TaskEvent};
+pub use event::{EventKey, EventTimestamp, TaskEvent, TaskKey};
 pub use ids::{
     AgentId, AppId, DeploymentId, IdError, InstanceId, MAX_ID_BYTES, ModuleName, SourceId, TaskId,
 };

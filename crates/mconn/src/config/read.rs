@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mconn_model::ModuleName;
 
-use super::resolved::{Intake, ModuleConcurrency};
+use super::resolved::{Intake, ModuleConcurrency, Ready};
 use super::secret::{Credentials, HttpCredentials, MarathonHost, SecretUrl};
 
 /// What was expected instead.
@@ -75,7 +75,7 @@ pub(super) fn marathon_hosts(text: &str, tls: bool) -> Result<Vec<MarathonHost>,
     pieces.map(|piece| marathon_host(piece, tls)).collect()
 }
 
-fn marathon_host(piece: &str, tls: bool) -> Result<MarathonHost, Expected> {
+pub(super) fn marathon_host(piece: &str, tls: bool) -> Result<MarathonHost, Expected> {
     const EXPECTED: &str = "hosts separated by commas, each [user:password@]host:port without http://";
     if piece.starts_with("http://") || piece.starts_with("https://") {
         return Err(format!("{EXPECTED} (MCONN_MARATHON_SSL=true makes it https)"));
@@ -131,6 +131,16 @@ pub(super) fn intake(text: &str) -> Result<Intake, Expected> {
         "stream" => Ok(Intake::Stream),
         "callback" => Ok(Intake::Callback),
         _ => Err("both, stream or callback".to_owned()),
+    }
+}
+
+/// Which sources must have been read.
+pub(super) fn ready(text: &str) -> Result<Ready, Expected> {
+    match text {
+        "all" => Ok(Ready::All),
+        "any" => Ok(Ready::Any),
+        "none" => Ok(Ready::None),
+        _ => Err("all, any or none".to_owned()),
     }
 }
 

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mconn_model::SourceId;
+
+use super::clusters::{self, Cluster};
 use super::problem::{ConfigErrors, Problem, place};
 use super::raw::{Given, Origin, Raw};
 use super::read::{self, Expected};
 use super::resolved::{
-    Config, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store, SyncGuard,
-    ZooKeeper,
+    Config, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Ready, Resolved, Store,
+    SyncGuard, ZooKeeper,
 };
-use super::secret::{HttpCredentials, mask};
+use super::secret::{HttpCredentials, MarathonHost, mask};
 use super::setting::{Default, Kind};
 use super::table::{Name, SETTINGS};
 use crate::logging;
@@ -216,16 +219,22 @@ impl Resolver {
         let tls = self.loose(Name::MarathonSsl);
         let ca_file = Some(self.text(Name::MarathonCaFile)).filter(|f| !f.is_empty()).map(PathBuf::from);
         let verify = self.read(Name::MarathonVerify, false, read::boolean);
-        if tls && !verify {
-            let text = "MCONN_MARATHON_SSL is true, but Marathon's certificate is not verified: anyone on the way can \
-                        pose as Marathon. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true";
-            self.warnings.push(text.to_owned());
+        let clusters = self.clusters(tls);
+        let unverified = if tls { Some("MCONN_MARATHON_SSL is true") } else { None };
+        let unverified = unverified.or_else(|| {
+            clusters.iter().any(|cluster| cluster.tls).then_some("MCONN_MARATHON_CLUSTERS has https")
+        });
+        if let (Some(what), false) = (unverified, verify) {
+            self.warnings.push(format!(
+                "{what}, but Marathon's certificate is not verified: anyone on the way can pose as Marathon. Set \
+                 MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true"
+            ));
         }
         let (compare_min, compare_max) =
             self.ordered(Name::MarathonCompareMin, Name::MarathonCompareMax, 100);
         Marathon {
-            hosts: self.read(Name::MarathonHosts, Vec::new(), |text| read::marathon_hosts(text, tls)),
-            tls,
+            clusters,
+            ready: self.read(Name::MarathonReady, Ready::All, read::ready),
             ca_file,
             verify,
             connect_timeout: self.millis(Name::MarathonConnectTimeout, 1),
@@ -238,6 +247,33 @@ impl Resolver {
             intake: self.read(Name::Intake, Intake::Both, read::intake),
             callback_url: self.read(Name::CallbackUrl, None, read::callback_url),
         }
+    }
+
+    /// The Marathon of `MCONN_MARATHON_HOSTS` if there is one, then the others.
+    fn clusters(&mut self, tls: bool) -> Vec<Cluster> {
+        let before = self.problems.len();
+        let hosts = self.read(Name::MarathonHosts, Vec::new(), |text| read::marathon_hosts(text, tls));
+        let authorities: Vec<_> = hosts.iter().map(MarathonHost::authority).collect();
+        let name = self.read(Name::MarathonId, None, |text| match text {
+            // Hosts need not be short, but a name has to be.
+            "" => Ok(SourceId::new(&authorities.join(",")).or_else(|_| SourceId::new("marathon")).ok()),
+            text => clusters::name(text).map(Some),
+        });
+        let first = name.filter(|_| !hosts.is_empty());
+        let first = first.map(|name| Cluster { name, first: true, hosts, tls });
+        let further = self.read(Name::MarathonClusters, Vec::new(), |text| clusters::clusters(text, tls));
+        if !further.is_empty() && first.is_some() && !self.is_given(Name::MarathonHosts) {
+            self.warnings.push(format!(
+                "MCONN_MARATHON_HOSTS is not set, so {} is followed as well as MCONN_MARATHON_CLUSTERS. Set it empty to \
+                 follow those alone",
+                authorities.join(",")
+            ));
+        }
+        let all: Vec<_> = first.into_iter().chain(further).collect();
+        if self.problems.len() == before {
+            self.read(Name::MarathonClusters, (), |_| clusters::distinct(&all));
+        }
+        all
     }
 
     fn zookeeper(&mut self) -> ZooKeeper {

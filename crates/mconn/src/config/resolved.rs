@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use mconn_model::ModuleName;
 
+use super::clusters::Cluster;
 use super::raw::Origin;
-use super::secret::{HttpCredentials, MarathonHost, SecretUrl};
+use super::secret::{HttpCredentials, SecretUrl};
 use super::setting::Setting;
 use super::table::INFO_ROWS;
 use crate::logging;
@@ -23,7 +24,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     /// Its log.
     pub(crate) log: Log,
-    /// The Marathon it follows.
+    /// The Marathons it follows.
     pub(crate) marathon: Marathon,
     /// ZooKeeper; read and checked, but not used by this version's stores.
     #[cfg_attr(not(test), expect(dead_code, reason = "checked now, used by the ZooKeeper store to come"))]
@@ -112,16 +113,27 @@ impl Intake {
     }
 }
 
-/// The Marathon to follow.
+/// Which Marathons must have been read once before a node is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// Every one.
+    All,
+    /// At least one.
+    Any,
+    /// It does not matter.
+    None,
+}
+
+/// The Marathons to follow, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Marathon {
-    /// Tried in order; none means that no Marathon is followed.
-    pub(crate) hosts: Vec<MarathonHost>,
-    /// https.
-    pub(crate) tls: bool,
-    /// Authorities that vouch for it.
+    /// Those of `MCONN_MARATHON_HOSTS` first. Empty if none is followed.
+    pub(crate) clusters: Vec<Cluster>,
+    /// Which of them must have been read once before the node is ready.
+    pub(crate) ready: Ready,
+    /// Authorities that vouch for them.
     pub(crate) ca_file: Option<PathBuf>,
-    /// Whether its certificate is verified.
+    /// Whether their certificates are verified.
     pub(crate) verify: bool,
     /// To connect.
     pub(crate) connect_timeout: Duration,

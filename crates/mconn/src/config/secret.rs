@@ -121,6 +121,7 @@ pub(crate) fn mask(secrecy: Secrecy, text: &str) -> String {
         Secrecy::Whole if text.is_empty() => String::new(),
         Secrecy::Whole => HIDDEN.to_owned(),
         Secrecy::HostList => text.split(',').map(mask_host).collect::<Vec<_>>().join(","),
+        Secrecy::Clusters => super::clusters::mask(text),
         Secrecy::Address => mask_address(text),
     }
 }

@@ -97,6 +97,12 @@ settings! {
     MaxConnections "http.max_connections" "MCONN_MAX_CONNECTIONS" "max-connections", COUNT, D::Text("1024"), S::Open,
         "client connections at a time";
 
+    MarathonId "marathon.name" "MCONN_MARATHON_NAME" "marathon-name", K::Text, D::Text(""), S::Open,
+        "name of the Marathon of MCONN_MARATHON_HOSTS; empty names it after its hosts";
+    MarathonClusters "marathon.clusters" "MCONN_MARATHON_CLUSTERS" "marathon-clusters", K::List, D::Text(""),
+        S::Clusters, "further Marathons, each name=[https://][user:password@]host:port|host:port";
+    MarathonReady "marathon.ready" "MCONN_MARATHON_READY" "marathon-ready", K::Word(&["all", "any", "none"]),
+        D::Text("all"), S::Open, "which Marathons must have been read once before the node calls itself ready";
     Intake "marathon.intake" "MCONN_INTAKE" "intake", K::Word(&["both", "stream", "callback"]), D::Text("both"),
         S::Open, "where task events are accepted from";
     CallbackUrl "marathon.callback_url" "MCONN_CALLBACK_URL" "callback-url", K::Text, D::Text(""), S::Address,

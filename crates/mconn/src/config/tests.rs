@@ -48,6 +48,9 @@ fn three(name: Name) -> [&'static str; 3] {
         Name::QueueRetryBackoff => ["1", "2", "3"],
         Name::Credentials => ["", "a:b", "c"],
         Name::MarathonHosts => ["a:1", "b:2,c:3", ""],
+        Name::MarathonId => ["north", "south", ""],
+        Name::MarathonClusters => ["x=d:1", "x=https://u:hush@d:1|e:2,y=f:3", ""],
+        Name::MarathonReady => ["any", "none", "all"],
         _ => ["100001", "100002", "100003"],
     }
 }
@@ -126,7 +129,7 @@ fn an_empty_variable_wins_over_its_default() {
         ("MCONN_MODULE_PATH", ""),
         ("MESOS_SANDBOX", "/s"),
     ]);
-    assert!(c.modules.start.is_empty() && c.marathon.hosts.is_empty());
+    assert!(c.modules.start.is_empty() && c.marathon.clusters.is_empty());
     assert_eq!(c.modules.path, std::path::PathBuf::new());
     assert_eq!(shown(&c, Name::ModulePath), ("", "environment $MCONN_MODULE_PATH".to_owned()));
 }
@@ -162,7 +165,9 @@ fn values_become_strict_types() {
     ]);
     assert!(c.node.development && c.log.muted && c.log.level == crate::logging::Level::Debug);
     assert_eq!(c.modules.start, ["Test", " HelloWorld"]);
-    assert_eq!(format!("{:?}", c.marathon.hosts), "[***:***@a:443, b:1]");
+    let [cluster] = &*c.marathon.clusters else { panic!("one Marathon") };
+    assert_eq!(format!("{:?}", cluster.hosts), "[***:***@a:443, b:1]");
+    assert_eq!((cluster.name.as_str(), cluster.mark(), cluster.tls), ("a:443,b:1", None, true));
     assert!(!c.marathon.intake.takes_stream() && c.marathon.intake.takes_callbacks());
     assert_eq!(c.modules.hello_world_delay, Some(Duration::from_millis(7)));
     assert_eq!(config(&[]).modules.hello_world_delay, None);
@@ -184,7 +189,49 @@ fn https_without_verification_is_said_aloud() {
     );
     assert_eq!(unverified(&[]), (false, false));
     let loose = config(&[("MCONN_MARATHON_SSL", "TRUE")]);
-    assert!(!loose.marathon.tls && loose.warnings[0].contains("counts as false"));
+    assert!(!loose.marathon.clusters[0].tls && loose.warnings[0].contains("counts as false"));
+}
+
+#[test]
+fn several_marathons_have_names_and_hosts_of_their_own() {
+    let c = config(&[
+        ("MCONN_MARATHON_HOSTS", "a:1,b:1"),
+        ("MCONN_MARATHON_NAME", "north"),
+        ("MCONN_MARATHON_CLUSTERS", "east=https://c|d, west=e:1"),
+    ]);
+    let names: Vec<_> =
+        c.marathon.clusters.iter().map(|c| (c.name.as_str(), c.mark().is_some(), c.tls)).collect();
+    assert_eq!(names, [("north", false, false), ("east", true, true), ("west", true, false)]);
+    assert!(c.warnings.len() == 1 && c.warnings[0].contains("MCONN_MARATHON_CLUSTERS has https"));
+    let file = "marathon = { hosts = [], clusters = ['east=c:1|d:1', 'west=e:1'] }";
+    let c = Raw::new().with_file("m.toml", file).resolve().unwrap();
+    assert_eq!(c.marathon.clusters.len(), 2);
+    assert!(c.marathon.clusters.iter().all(|cluster| !cluster.first));
+    let c = config(&[("MCONN_MARATHON_CLUSTERS", "east=c:1")]);
+    assert!(c.warnings[0].starts_with("MCONN_MARATHON_HOSTS is not set, so leader.mesos:8080 is followed"));
+}
+
+#[test]
+fn one_marathon_is_never_followed_twice() {
+    let clusters = |hosts, name, clusters| {
+        errors(&[
+            ("MCONN_MARATHON_HOSTS", hosts),
+            ("MCONN_MARATHON_NAME", name),
+            ("MCONN_MARATHON_CLUSTERS", clusters),
+        ])
+        .join("\n")
+    };
+    let cases = [
+        (("a:1", "", "east=b:1|A:1"), "A:1 is in a:1 and in east"),
+        (("a:1", "east", "east=u:hush@b:1"), "that of MCONN_MARATHON_HOSTS is east, too"),
+        (("", "", "east=a:1,east=b:1"), "entries 1 and 2 have the same"),
+        (("", "", "east=a:1,=b:1"), "of 64 bytes at most (entry 2)"),
+        (("a:1", "no name", ""), "MCONN_MARATHON_NAME: the value \"no name\" does not fit"),
+    ];
+    for ((hosts, name, further), wanted) in cases {
+        let got = clusters(hosts, name, further);
+        assert!(got.contains(wanted) && !got.contains(HUSH) && !got.contains('\n'), "{got}");
+    }
 }
 
 #[test]
@@ -242,7 +289,12 @@ fn toml_values_may_have_their_own_types() {
     assert_eq!(lines(&errors), ["m.toml:4: unknown key \"sync\""]);
     let c = Raw::new().with_file("m.toml", &text.replace("sync = 1", "")).resolve().unwrap();
     assert_eq!((c.node.port, c.queue.limit, c.modules.sync_guard.share), (1234, 1000, 0.25));
-    assert!(c.marathon.tls && c.marathon.verify && c.marathon.hosts.len() == 2 && !c.log.muted);
+    assert!(
+        c.marathon.clusters[0].tls
+            && c.marathon.verify
+            && c.marathon.clusters[0].hosts.len() == 2
+            && !c.log.muted
+    );
     let muted = Raw::new().with_file("m.toml", "logger.muted = true").resolve().unwrap();
     assert!(muted.log.muted);
 }
@@ -292,6 +344,7 @@ fn no_output_shows_a_secret() {
         ("MCONN_CREDENTIALS", "hush:hush"),
         ("MCONN_MARATHON_HOSTS", "hush:hush@a:1,hush@b:2,hush:hu,sh:hush@c:3"),
         ("MCONN_CALLBACK_URL", "http://hush:hush@n/v1/queue?token=hush"),
+        ("MCONN_MARATHON_CLUSTERS", "x=hush:hush@d:1,y=https://hush:hush@e|hush@f"),
     ];
     let raw = Raw::new().with_environment(secrets);
     assert!(!format!("{raw:?}").contains(HUSH));
@@ -300,7 +353,7 @@ fn no_output_shows_a_secret() {
     assert!(!format!("{errors} {errors:?}").contains(HUSH), "{errors}");
     assert!(errors.to_string().contains("***:***@c:3"), "{errors}");
 
-    let good = [secrets[0], ("MCONN_MARATHON_HOSTS", "hush:hush@a:1,hush@b:2"), secrets[2]];
+    let good = [secrets[0], ("MCONN_MARATHON_HOSTS", "hush:hush@a:1,hush@b:2"), secrets[2], secrets[3]];
     let c = config(&good);
     assert!(!everything(&c).contains(HUSH), "{}", everything(&c));
     let HttpCredentials::On(credentials) = &c.http.credentials else { panic!("on") };
@@ -309,9 +362,13 @@ fn no_output_shows_a_secret() {
     let hosts = c.info_env().into_iter().find(|(name, _)| *name == "MCONN_MARATHON_HOSTS").unwrap().1;
     assert_eq!(hosts, "***:***@a:1,***:***@b:2");
 
-    let bad = [("MCONN_CALLBACK_URL", "hush://hush@"), ("MCONN_MARATHON_HOSTS", "hush:hush@a:hush")];
+    let bad = [
+        ("MCONN_CALLBACK_URL", "hush://hush@"),
+        ("MCONN_MARATHON_HOSTS", "hush:hush@a:hush"),
+        ("MCONN_MARATHON_CLUSTERS", "x=hush:hush@a:1,hush:hush@b"),
+    ];
     let errors = resolve(&bad).unwrap_err();
-    assert_eq!(errors.problems().len(), 2);
+    assert_eq!(errors.problems().len(), 3);
     assert!(!format!("{errors} {errors:?}").contains(HUSH), "{errors}");
     let flags = Raw::new().with_flags([("credentials", "hush:hush")]);
     assert!(!everything(&flags.resolve().unwrap()).contains(HUSH));

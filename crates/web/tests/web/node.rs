@@ -89,7 +89,11 @@ struct Marathon(Arc<Mutex<Listing>>);
 
 impl RunningTasks for Marathon {
     fn fetch(&self) -> BoxFuture<'static, Result<RunningList, String>> {
-        let listing = self.0.lock().unwrap().clone().map(|tasks| RunningList { tasks, complete: true });
+        let listing = self.0.lock().unwrap().clone().map(|tasks| RunningList {
+            tasks,
+            complete: [None].into(),
+            unread: 0,
+        });
         Box::pin(async move { listing })
     }
 }
@@ -166,8 +170,10 @@ impl Node {
             catalog: snapshots,
             followers: vec![Follower {
                 source: SourceId::new("m").unwrap(),
+                mark: None,
                 counts: Arc::new(|| FollowerCounts { undecodable: 7, ..FollowerCounts::default() }),
             }],
+            ready: mconn_web::ReadyWhen::EverySource,
             credentials: setup.credentials,
             authority: "node.example:1234".to_owned(),
             server_url: "http://node.example:1234".to_owned(),
