@@ -208,6 +208,26 @@ async fn an_event_over_the_limit_costs_the_stream_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn task_events_carry_their_mark() {
+    let (first, one) = mpsc::channel(4);
+    let server = live(vec![one]).await;
+    let mark = SourceId::new("east").ok();
+    let settings = FollowSettings { mark: mark.clone(), silence: PATIENCE, ..quick() };
+    let mut following = Following::start(&[&server.address], settings);
+    first.send(stream_of(&status(0))).await.unwrap();
+    following
+        .until(|o| match o {
+            Observation::Event(ClusterEvent::Status(update)) => {
+                assert_eq!(update.event.source, mark);
+                true
+            }
+            _ => false,
+        })
+        .await;
+    following.end().await;
+}
+
+#[tokio::test]
 async fn without_a_stream_everything_is_polled_and_said_so() {
     let server = Server::start(|head| {
         if is_stream(head) { Reply::answer("405 Method Not Allowed", &[], b"<html>") } else { rest(head) }
