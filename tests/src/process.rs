@@ -244,13 +244,16 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Starts `mconn sim` on a free port and waits until it listens. Its time is fast unless told otherwise.
+    /// Starts `mconn sim` and waits until it listens. Its port is a free one and its time is fast unless told otherwise.
     ///
     /// # Panics
     /// If it does not listen.
     #[must_use]
     pub fn start(args: &[&str]) -> Self {
-        let mut all = vec!["sim", "--listen", "127.0.0.1:0"];
+        let mut all = vec!["sim"];
+        if !args.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
         if !args.contains(&"--speed") {
             all.extend(["--speed", "50"]);
         }

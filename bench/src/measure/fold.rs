@@ -76,6 +76,7 @@ fn updates(apps: &[AppListing], rng: &mut fastrand::Rng) -> Result<Vec<StatusUpd
             _ => (TaskId::new(&format!("{}x", task.id))?, TaskStatus::Running),
         };
         let event = TaskEvent {
+            source: None,
             task,
             status,
             app: app.clone(),

@@ -149,6 +149,12 @@ impl Catalog {
         self.sources.get_mut(source)
     }
 
+    /// Requests that a source's budget would pay at once now, for metrics.
+    #[must_use]
+    pub fn budget_left(&self, source: &SourceId, now: Duration) -> f64 {
+        self.sources.get(source).map_or(0.0, |source| source.refetch.budget_left(now, &self.settings))
+    }
+
     fn conclude(&mut self, now: Duration, effects: &mut Effects) {
         let (mut changed, mut gone) = (false, false);
         for source in self.sources.values_mut() {

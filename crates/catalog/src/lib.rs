@@ -25,6 +25,7 @@
 //! by an answer that was requested before it; an app stays dirty until an answer is newer than its last event; a
 //! snapshot that contains a task event's effect is published before that event reaches the queue.
 
+mod budget;
 mod catalog;
 mod diff;
 mod digest;
@@ -50,6 +51,7 @@ mod source;
 mod suspects;
 pub mod verdict;
 
+pub use budget::Budget;
 pub use catalog::Catalog;
 pub use diff::diff;
 pub use effects::{Effects, Fetch, Notice, Why};

@@ -42,24 +42,38 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// Adds what time has brought; requests per second.
-    fn fill(&mut self, now: Duration, settings: &Settings) -> f64 {
-        let per_second = f64::from(settings.requests_per_minute.max(1)) / 60.0;
-        let burst = f64::from(settings.requests_burst.max(1));
-        self.tokens = (self.tokens + now.saturating_sub(self.at).as_secs_f64() * per_second).min(burst);
+    fn per_second(settings: &Settings) -> f64 {
+        f64::from(settings.requests_per_minute.max(1)) / 60.0
+    }
+
+    /// Tokens by now.
+    fn left(&self, now: Duration, settings: &Settings) -> f64 {
+        let brought = now.saturating_sub(self.at).as_secs_f64() * Self::per_second(settings);
+        (self.tokens + brought).min(f64::from(settings.requests_burst.max(1)))
+    }
+
+    /// Adds what time has brought.
+    fn fill(&mut self, now: Duration, settings: &Settings) {
+        self.tokens = self.left(now, settings);
         self.at = now;
-        per_second
     }
 
     /// Takes a token, or says when there will be one.
     fn take(&mut self, now: Duration, settings: &Settings) -> Result<(), Duration> {
-        let per_second = self.fill(now, settings);
+        self.fill(now, settings);
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
             return Ok(());
         }
+        let missing = Duration::from_secs_f64((1.0 - self.tokens) / Self::per_second(settings));
         // A millisecond more, so that rounding cannot wake us a moment too early for ever.
-        Err(now + Duration::from_secs_f64((1.0 - self.tokens) / per_second) + Duration::from_millis(1))
+        Err(now + missing + Duration::from_millis(1))
+    }
+
+    /// Takes a token for a request that is made in any case.
+    fn charge(&mut self, now: Duration, settings: &Settings) {
+        self.fill(now, settings);
+        self.tokens = (self.tokens - 1.0).max(0.0);
     }
 }
 
@@ -104,6 +118,11 @@ impl Refetch {
             paused: false,
             wake: None,
         }
+    }
+
+    /// Requests that could be paid at once now.
+    pub(crate) fn budget_left(&self, now: Duration, settings: &Settings) -> f64 {
+        self.bucket.left(now, settings)
     }
 
     fn wake_at(&mut self, due: Duration) {
@@ -154,8 +173,7 @@ impl Refetch {
 
     /// Counts a request that the follower makes by itself.
     pub(crate) fn charge(&mut self, now: Duration, settings: &Settings) {
-        self.bucket.fill(now, settings);
-        self.bucket.tokens = (self.bucket.tokens - 1.0).max(0.0);
+        self.bucket.charge(now, settings);
     }
 
     pub(crate) fn forget(&mut self, app: &AppId) {

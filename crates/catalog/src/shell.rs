@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::{Budget, Budgets};
 use crate::catalog::Catalog;
 use crate::effects::{Effects, Fetch, Notice, Why};
 use crate::keeper::Keeper;
@@ -91,6 +92,7 @@ impl std::error::Error for NotComplete {}
 #[derive(Debug, Clone)]
 pub struct CatalogHandle {
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    budgets: Arc<Budgets>,
 }
 
 impl CatalogHandle {
@@ -104,6 +106,12 @@ impl CatalogHandle {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.clone()
+    }
+
+    /// What is left of a source's request budget.
+    #[must_use]
+    pub fn budget(&self, source: &SourceId) -> Budget {
+        self.budgets.read(source)
     }
 
     /// Waits until every source was read completely once.
@@ -132,6 +140,7 @@ pub struct CatalogTask {
     catalog: Catalog,
     settings: Settings,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    budgets: Arc<Budgets>,
     rng: fastrand::Rng,
     /// Task events not yet handed on; the first `released` of them are in the published snapshot.
     edge: VecDeque<TaskEvent>,
@@ -158,8 +167,10 @@ impl CatalogTask {
         let epoch = Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::from_millis(0));
         let catalog = Catalog::new(settings.clone(), epoch, sources);
         let (sender, receiver) = watch::channel(catalog.published());
+        let budgets = Arc::new(Budgets::new(&settings));
         let task = Self {
             catalog,
+            budgets: budgets.clone(),
             settings,
             snapshots: sender,
             rng,
@@ -171,7 +182,7 @@ impl CatalogTask {
             shed: None,
             repeats: Repeats::default(),
         };
-        (task, CatalogHandle { snapshots: receiver })
+        (task, CatalogHandle { snapshots: receiver, budgets })
     }
 
     /// Gives back what was kept before the last end of the process. To be called before [`CatalogTask::run`].
@@ -288,6 +299,8 @@ impl CatalogTask {
             }
             self.carry_out(effects, wiring, now);
         }
+        // A follower's own listing was paid, too.
+        self.budgets.note(source, self.catalog.budget_left(source, now));
     }
 
     fn has_signal(&self) -> bool {
@@ -333,6 +346,7 @@ impl CatalogTask {
             self.resyncs.extend(resyncs);
         }
         for fetch in fetches {
+            self.budgets.note(fetch.source(), self.catalog.budget_left(fetch.source(), now));
             // Without a follower the request stays asked for, and is made again when its time is over.
             let Some(sender) = wiring.fetches.get(fetch.source()) else { continue };
             match sender.try_send(fetch) {

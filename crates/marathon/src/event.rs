@@ -183,6 +183,7 @@ fn status(dto: &StatusDto<'_>) -> Result<StatusUpdate, String> {
     };
     Ok(StatusUpdate {
         event: TaskEvent {
+            source: None,
             task,
             status: TaskStatus::parse(status),
             app,

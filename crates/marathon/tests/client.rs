@@ -195,7 +195,7 @@ async fn a_missing_app_is_only_believed_in_marathons_own_words() {
     })
     .await;
     assert_eq!(client(&[&own.address]).app(&id).await.unwrap().app, None);
-    assert!(own.requests()[0].starts_with("GET /v2/apps/group/a HTTP"));
+    assert!(own.requests()[0].starts_with("GET /v2/apps/group/a?embed=app.readiness HTTP"));
     let proxy = Server::start(|_| Reply::answer("404 Not Found", &["Content-Type: text/html"], HTML)).await;
     assert!(client(&[&proxy.address]).app(&id).await.is_err());
     let there = Server::start(|_| Reply::json(r#"{"app":{"id":"/group/a","tasks":[]}}"#)).await;
@@ -401,8 +401,10 @@ async fn answers_carry_the_time_by_marathons_own_clock() {
         Server::start(move |head| {
             let (status, body) = match path_of(head) {
                 path if path.starts_with("/v2/apps?") => ("200 OK", APPS),
-                "/v2/apps/a" => ("200 OK", r#"{"app":{"id":"/a"}}"#),
-                "/v2/apps/b" => ("404 Not Found", r#"{"message":"App '/b' does not exist"}"#),
+                "/v2/apps/a?embed=app.readiness" => ("200 OK", r#"{"app":{"id":"/a"}}"#),
+                "/v2/apps/b?embed=app.readiness" => {
+                    ("404 Not Found", r#"{"message":"App '/b' does not exist"}"#)
+                }
                 _ => ("404 Not Found", r#"{"message":"URI not found"}"#),
             };
             Reply::answer(status, &[date, "Content-Type: application/json"], body.as_bytes())

@@ -89,7 +89,7 @@ fn is_stream(head: &str) -> bool {
 fn rest(head: &str) -> Reply {
     match path_of(head) {
         path if path.starts_with("/v2/apps?") => Reply::json(r#"{"apps":[{"id":"/a"}]}"#),
-        "/v2/apps/a" => Reply::json(r#"{"app":{"id":"/a"}}"#),
+        "/v2/apps/a?embed=app.readiness" => Reply::json(r#"{"app":{"id":"/a"}}"#),
         _ => Reply::answer("404 Not Found", &[], br#"{"message":"URI not found"}"#),
     }
 }
@@ -208,6 +208,26 @@ async fn an_event_over_the_limit_costs_the_stream_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn task_events_carry_their_mark() {
+    let (first, one) = mpsc::channel(4);
+    let server = live(vec![one]).await;
+    let mark = SourceId::new("east").ok();
+    let settings = FollowSettings { mark: mark.clone(), silence: PATIENCE, ..quick() };
+    let mut following = Following::start(&[&server.address], settings);
+    first.send(stream_of(&status(0))).await.unwrap();
+    following
+        .until(|o| match o {
+            Observation::Event(ClusterEvent::Status(update)) => {
+                assert_eq!(update.event.source, mark);
+                true
+            }
+            _ => false,
+        })
+        .await;
+    following.end().await;
+}
+
+#[tokio::test]
 async fn without_a_stream_everything_is_polled_and_said_so() {
     let server = Server::start(|head| {
         if is_stream(head) { Reply::answer("405 Method Not Allowed", &[], b"<html>") } else { rest(head) }
@@ -227,11 +247,13 @@ async fn requests_are_answered_and_failures_are_told() {
     let failing = Arc::new(AtomicUsize::new(0));
     let count = failing.clone();
     let server = Server::start(move |head| match path_of(head) {
-        "/v2/apps/b" => {
+        "/v2/apps/b?embed=app.readiness" => {
             count.fetch_add(1, Ordering::Relaxed);
             Reply::answer("500 Server Error", &[], b"<html>")
         }
-        "/v2/apps/c" => Reply::answer("404 Not Found", &[], br#"{"message":"App '/c' does not exist"}"#),
+        "/v2/apps/c?embed=app.readiness" => {
+            Reply::answer("404 Not Found", &[], br#"{"message":"App '/c' does not exist"}"#)
+        }
         _ if is_stream(head) => Reply::ThenSilence(stream_of("\r\n")),
         _ => rest(head),
     })

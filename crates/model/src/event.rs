@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{AppId, TaskId, TaskStatus, Timestamp};
+use crate::{AppId, SourceId, TaskId, TaskStatus, Timestamp};
 
 /// When an event happened, as its sender wrote it: Marathon sends ISO text, other senders a number of milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,9 +25,12 @@ impl EventTimestamp {
     }
 }
 
-/// The seven fields of a status update that are kept (spec/mconn.md section 5.1).
+/// The seven fields of a status update that are kept (spec/mconn.md section 5.1), and whose task it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskEvent {
+    /// The source, where several are followed. `None` is the one that the original knew (`MCONN_MARATHON_HOSTS`), so that
+    /// whatever was stored or sent without a source stays with it.
+    pub source: Option<SourceId>,
     /// Mesos task id.
     pub task: TaskId,
     /// The state that the task has entered.
@@ -51,11 +54,36 @@ impl TaskEvent {
         format!("{}_{}", self.task, self.status)
     }
 
+    /// Whose state it is: what order, syncs and inventories go by. Task ids of two sources may be equal.
+    #[must_use]
+    pub fn task_key(&self) -> TaskKey {
+        TaskKey { source: self.source.clone(), task: self.task.clone() }
+    }
+
     /// What makes two deliveries the same event, if the sender gave a timestamp.
     #[must_use]
     pub fn key(&self) -> Option<EventKey> {
         let timestamp = self.timestamp.as_ref()?;
-        Some(EventKey { task: self.task.clone(), status: self.status.clone(), timestamp: timestamp.clone() })
+        Some(EventKey { task: self.task_key(), status: self.status.clone(), timestamp: timestamp.clone() })
+    }
+}
+
+/// A task of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskKey {
+    /// As in [`TaskEvent::source`].
+    pub source: Option<SourceId>,
+    /// Mesos task id.
+    pub task: TaskId,
+}
+
+/// `<taskId>`, and `<taskId>@<source>` where the source is named. Inventory items go by this text.
+impl fmt::Display for TaskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            None => self.task.fmt(f),
+            Some(source) => write!(f, "{}@{source}", self.task),
+        }
     }
 }
 
@@ -63,7 +91,7 @@ impl TaskEvent {
 /// as idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EventKey {
-    task: TaskId,
+    task: TaskKey,
     status: TaskStatus,
     timestamp: EventTimestamp,
 }

@@ -29,7 +29,7 @@ pub use app::{
     App, Deployment, HealthCheck, HealthCheckKind, HostPort, NetworkMode, PortDeclaration, Protocols,
     ReadinessCheck,
 };
-pub use event::{EventKey, EventTimestamp, TaskEvent};
+pub use event::{EventKey, EventTimestamp, TaskEvent, TaskKey};
 pub use history::{Cause, Gone, Happened};
 pub use ids::{
     AgentId, AppId, DeploymentId, IdError, InstanceId, MAX_ID_BYTES, ModuleName, SourceId, TaskId,

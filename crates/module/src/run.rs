@@ -100,7 +100,8 @@ impl Run {
         self.parts.inventory.all()
     }
 
-    /// Remembers that the module has done something for this event's task. An empty key counts as the task id.
+    /// Remembers that the module has done something for this event's task. An empty key counts as the task id
+    /// (with the source behind it, where several are followed: their task ids may be equal).
     pub fn put_item(&mut self, key: &str, data: Value) {
         let key = self.key(key);
         self.edits.insert(key, InventoryEdit::Put(data));
@@ -119,7 +120,7 @@ impl Run {
     }
 
     fn key(&self, key: &str) -> Box<str> {
-        if key.is_empty() { self.parts.event.task.as_str().into() } else { key.into() }
+        if key.is_empty() { self.parts.event.task_key().to_string().into() } else { key.into() }
     }
 }
 

@@ -27,6 +27,7 @@ impl RunBuilder {
     #[expect(clippy::expect_used, reason = "for tests, whose ids are literals")]
     pub fn new(app: &str, task: &str, status: &str) -> Self {
         let event = TaskEvent {
+            source: None,
             task: TaskId::new(task).expect("a task id"),
             status: TaskStatus::parse(status),
             app: AppId::parse(app).expect("an app id"),

@@ -78,6 +78,8 @@ pub struct SyncOutcome {
     pub missing: usize,
     /// Items of the inventory that do not run.
     pub wrong: usize,
+    /// Sources that gave no list; nothing of them was removed.
+    pub unread: usize,
 }
 
 /// What a change of a preset came to.

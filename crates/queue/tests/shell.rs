@@ -139,6 +139,7 @@ impl Node {
 
 fn event(task: &str, status: &str, at: i64) -> TaskEvent {
     TaskEvent {
+        source: None,
         task: TaskId::new(task).unwrap(),
         status: TaskStatus::parse(status),
         app: AppId::parse("/a").unwrap(),
@@ -151,12 +152,13 @@ fn event(task: &str, status: &str, at: i64) -> TaskEvent {
 
 fn list(ids: &[&str]) -> RunningList {
     let running = |id: &&str| RunningTask {
+        source: None,
         id: TaskId::new(id).unwrap(),
         app: AppId::parse("/a").unwrap(),
         host: None,
         ports: Vec::new(),
     };
-    RunningList { tasks: ids.iter().map(running).collect(), complete: true }
+    RunningList { tasks: ids.iter().map(running).collect(), complete: [None].into(), unread: 0 }
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,7 +291,7 @@ async fn a_sync_is_answered_when_it_has_compared() {
         node.queue.sync("Test", SyncTrigger::Request),
         node.queue.sync("Test", SyncTrigger::Request)
     );
-    assert_eq!(one, Ok(SyncOutcome { missing: 2, wrong: 0 }));
+    assert_eq!(one, Ok(SyncOutcome { missing: 2, wrong: 0, unread: 0 }));
     assert_eq!(two, one, "the second joins the first");
     node.until("they are added", async || node.items() == ["ok1", "ok2"]).await;
     assert_eq!(

@@ -15,6 +15,7 @@ type AnyError = Box<dyn std::error::Error>;
 
 fn append(seq: u64) -> Result<Write, AnyError> {
     let event = TaskEvent {
+        source: None,
         task: TaskId::new(&format!("group_app.0f1e2d3c-4b5a-6978-8796-{seq:012}"))?,
         status: TaskStatus::Running,
         app: AppId::parse("/group/app")?,

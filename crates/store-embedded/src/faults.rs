@@ -186,6 +186,7 @@ fn module() -> ModuleName {
 
 fn event(task: &str) -> TaskEvent {
     TaskEvent {
+        source: None,
         task: TaskId::new(task).unwrap(),
         status: TaskStatus::Running,
         app: AppId::parse("/app").unwrap(),

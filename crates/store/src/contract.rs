@@ -198,6 +198,7 @@ fn app(id: &str) -> AppId {
 
 fn event(task: &str) -> TaskEvent {
     TaskEvent {
+        source: None,
         task: TaskId::new(task).expect("a task id"),
         status: TaskStatus::Running,
         app: app("/group/sub/app"),

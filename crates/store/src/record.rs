@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use mconn_model::{
-    AppId, EventTimestamp, InventoryItem, ModuleName, Preset, TaskEvent, TaskId, TaskStatus, Timestamp,
+    AppId, EventTimestamp, InventoryItem, ModuleName, Preset, SourceId, TaskEvent, TaskId, TaskStatus,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -67,6 +68,10 @@ impl RecordError {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TaskDto<'a> {
+    /// Absent for the source that the original knew, so that its records, ours from before there were several sources, and
+    /// those of a node that follows one are the same.
+    #[serde(skip_serializing_if = "Option::is_none", default, borrow)]
+    source: Option<std::borrow::Cow<'a, str>>,
     #[serde(borrow)]
     task_id: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
@@ -94,6 +99,7 @@ enum TimeDto<'a> {
 impl<'a> From<&'a TaskEvent> for TaskDto<'a> {
     fn from(event: &'a TaskEvent) -> Self {
         Self {
+            source: event.source.as_ref().map(|source| source.as_str().into()),
             task_id: event.task.as_str().into(),
             task_status: event.status.as_str().into(),
             app_id: event.app.as_str().into(),
@@ -110,7 +116,9 @@ impl<'a> From<&'a TaskEvent> for TaskDto<'a> {
 
 impl TaskDto<'_> {
     fn into_event(self) -> Result<TaskEvent, RecordError> {
+        let source = self.source.map(|source| SourceId::new(&source)).transpose();
         Ok(TaskEvent {
+            source: source.map_err(|e| RecordError::new("task", e))?,
             task: TaskId::new(&self.task_id).map_err(|e| RecordError::new("task", e))?,
             status: TaskStatus::parse(&self.task_status),
             app: AppId::parse(&self.app_id).map_err(|e| RecordError::new("task", e))?,
@@ -125,7 +133,7 @@ impl TaskDto<'_> {
     }
 }
 
-/// The seven fields as JSON, in the original's spelling.
+/// The seven fields as JSON, in the original's spelling, and `source` where there is one.
 #[must_use]
 pub fn task_event_to_json(event: &TaskEvent) -> Value {
     serde_json::to_value(TaskDto::from(event)).unwrap_or_default()

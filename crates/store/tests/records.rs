@@ -54,6 +54,16 @@ fn journal_entries_of_version_1_read_for_ever() {
 }
 
 #[test]
+fn the_source_of_a_task_is_an_addition() {
+    let golden = r#"{"customData":1,"taskData":{"source":"east","taskId":"t","taskStatus":"TASK_RUNNING","appId":"/a","ports":[]}}"#;
+    let item = decode_item("t@east", golden.as_bytes()).unwrap();
+    assert_eq!(item.event.source.as_ref().map(mconn_model::SourceId::as_str), Some("east"));
+    assert_eq!(text(&encode_item(&item)), golden);
+    let none = decode_item("t", golden.replace(r#""source":"east","#, "").as_bytes()).unwrap();
+    assert_eq!(none.event.source, None, "what is stored without a source has none");
+}
+
+#[test]
 fn broken_records_say_what_is_wrong() {
     let error = decode_journal_entry(Seq(1), b"{\"v\":1").unwrap_err().to_string();
     assert!(error.starts_with("not a journal entry: "), "{error}");

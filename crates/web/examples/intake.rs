@@ -60,6 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         queue,
         catalog: snapshots,
         followers: Vec::new(),
+        ready: mconn_web::ReadyWhen::NoSource,
         credentials: Credentials::Off,
         authority: address.to_string(),
         server_url: format!("http://{address}"),

@@ -19,8 +19,10 @@ pub struct App {
     pub queue: QueueHandle,
     /// The catalog's snapshots; a channel with the default snapshot where no source is followed.
     pub catalog: watch::Receiver<Arc<Snapshot>>,
-    /// Those who follow the sources, for `/metrics`.
+    /// Those who follow the sources, for `/metrics`, and for the `source` of posted events.
     pub followers: Vec<Follower>,
+    /// Which sources must have been read once before `/v1/health/ready` says so.
+    pub ready: ReadyWhen,
     /// Who may come in.
     pub credentials: Credentials,
     /// `host:port` of the leader, as `/v1/leader` shows it.
@@ -39,11 +41,25 @@ pub struct App {
     pub exit: CancellationToken,
 }
 
+/// Which sources must have been read once before a node is ready (MCONN_MARATHON_READY).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadyWhen {
+    /// Every one.
+    #[default]
+    EverySource,
+    /// At least one, if there are any.
+    AnySource,
+    /// Sources do not matter.
+    NoSource,
+}
+
 /// One who follows a source.
 #[derive(Clone)]
 pub struct Follower {
     /// The source.
     pub source: SourceId,
+    /// What its task events carry as [`mconn_model::TaskEvent::source`].
+    pub mark: Option<SourceId>,
     /// Reads its counters, without waiting.
     pub counts: Arc<dyn Fn() -> FollowerCounts + Send + Sync>,
 }
@@ -55,7 +71,7 @@ impl std::fmt::Debug for Follower {
 }
 
 /// What a follower has counted since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct FollowerCounts {
     /// Events of streams that were read.
     pub events: u64,
@@ -69,6 +85,23 @@ pub struct FollowerCounts {
     pub failed_requests: u64,
     /// Parts of listings that could not be read and were left out.
     pub left_out: u64,
+    /// Requests to the source, by kind (`listing`, `app`, `stream`, `other`).
+    pub requests: [RequestCounts; 4],
+    /// For requests that changes cause: how many a minute in the long run.
+    pub budget_per_minute: u32,
+    /// How many of them could be made at once now.
+    pub budget_left: f64,
+}
+
+/// Requests of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestCounts {
+    /// A word for metrics.
+    pub kind: &'static str,
+    /// That were answered as they should.
+    pub ok: u64,
+    /// That no host answered as it should.
+    pub failed: u64,
 }
 
 /// What is running, for `/metrics`.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use mconn_model::{AppId, EventTimestamp, TaskEvent, TaskId, TaskStatus};
+use mconn_model::{AppId, EventTimestamp, SourceId, TaskEvent, TaskId, TaskStatus};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::body::{Kind, Posted, broken};
@@ -114,13 +114,14 @@ impl<'a> PostedEvent<'a> {
     }
 
     /// The task event that it reports.
-    pub(crate) fn into_task_event(self) -> Result<TaskEvent, Problem> {
+    pub(crate) fn into_task_event(self, source: Option<SourceId>) -> Result<TaskEvent, Problem> {
         let task = TaskId::new(&required("taskId", self.task)?).map_err(|error| refuse(error.to_string()))?;
         let status = required("taskStatus", self.status)?;
         // A status is a short word; the rules for ids keep control characters and megabytes out of it.
         TaskId::new(&status).map_err(|_| refuse("taskStatus is too long or contains a control character"))?;
         let app = AppId::parse(&required("appId", self.app)?).map_err(|error| refuse(error.to_string()))?;
         Ok(TaskEvent {
+            source,
             task,
             status: TaskStatus::parse(&status),
             app,
@@ -344,7 +345,7 @@ mod tests {
             let posted = Posted { bytes: bytes.into(), kind };
             if let Ok(event) = PostedEvent::read(&posted) {
                 let _ = event.kind_for_people().len();
-                let _ = event.into_task_event();
+                let _ = event.into_task_event(None);
             }
         }
 
@@ -360,7 +361,7 @@ mod tests {
             let fits = task.as_str().is_some_and(|task| TaskId::new(task).is_ok())
                 && (ports.is_null() || ports.as_array().is_some_and(|ports| ports.iter().all(port)))
                 && (timestamp.is_null() || timestamp.is_string() || timestamp.is_i64());
-            prop_assert_eq!(event.into_task_event().is_ok(), fits, "{}", body);
+            prop_assert_eq!(event.into_task_event(None).is_ok(), fits, "{}", body);
         }
     }
 

@@ -35,7 +35,7 @@ mod routes;
 mod serve;
 mod text;
 
-pub use app::{App, Build, Follower, FollowerCounts, Limits};
+pub use app::{App, Build, Follower, FollowerCounts, Limits, ReadyWhen, RequestCounts};
 pub use auth::{Basic, Credentials};
 pub use routes::openapi;
 pub use serve::{Served, serve};

@@ -146,6 +146,7 @@ pub(crate) fn status(app: &str, task: &str, status: TaskStatus) -> ClusterEvent 
     let (host, ports): (Option<Arc<str>>, _) = (Some("agent1".into()), vec![31_000]);
     ClusterEvent::Status(StatusUpdate {
         event: TaskEvent {
+            source: None,
             task: task_id(task),
             status,
             app: app_id(app),

@@ -51,6 +51,10 @@ pub enum Input {
 
 /// What is to be done, in order.
 #[derive(Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into its batch; a box for each event would cost more"
+)]
 pub enum Effect {
     /// Open a stream; there is none. Answer with [`Input::StreamOpened`] or [`Input::StreamFailed`].
     OpenStream,

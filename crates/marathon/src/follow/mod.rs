@@ -12,6 +12,7 @@
 
 mod fetches;
 mod machine;
+mod requests;
 mod settings;
 mod shell;
 #[cfg(test)]
@@ -19,5 +20,6 @@ mod tests;
 
 pub use fetches::{Fetch, Request};
 pub use machine::{Effect, Follower, Input, Moment};
+pub use requests::{RequestCount, RequestKind, RequestStats};
 pub use settings::FollowSettings;
 pub use shell::{Ended, FollowStats, Wiring, follow};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mconn_model::SourceId;
 use mconn_wire::sse::MAX_EVENT_BYTES;
 
 use crate::client::EventFilter;
@@ -30,6 +31,8 @@ pub struct FollowSettings {
     pub stream_retry: Duration,
     /// Which events are asked for.
     pub filter: EventFilter,
+    /// What task events carry as their source ([`mconn_model::TaskEvent::source`]); default none.
+    pub mark: Option<SourceId>,
     /// Largest accepted event in bytes; default 64 MiB.
     pub event_limit: usize,
 }
@@ -47,6 +50,7 @@ impl Default for FollowSettings {
             poll_after_failures: 3,
             stream_retry: Duration::from_secs(300),
             filter: EventFilter::default(),
+            mark: None,
             event_limit: MAX_EVENT_BYTES,
         }
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::FutureExt as _;
-use mconn_model::{Observation, SourceId};
+use mconn_model::{ClusterEvent, Observation, SourceId};
 use mconn_wire::sse::SseParser;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::machine::{Effect, Follower, Input, Moment};
+use super::requests::{RequestKind, RequestStats};
 use super::settings::FollowSettings;
 use super::{Fetch, Request};
 use crate::client::{ClientError, EventStream, MarathonClient};
@@ -44,6 +45,8 @@ pub struct FollowStats {
     pub failed_requests: AtomicU64,
     /// Parts of listings and apps that had to be left out.
     pub warnings: AtomicU64,
+    /// Requests by kind and result. Whoever else asks this Marathon counts here as well.
+    pub requests: RequestStats,
 }
 
 /// What a follower is connected to.
@@ -164,16 +167,29 @@ impl Shell {
 
     fn open(&self) -> Pending {
         let (client, filter) = (self.client.clone(), self.settings.filter.clone());
-        Box::pin(async move { Answer::Stream(client.events(&filter).await.map(Box::new)) })
+        let stats = self.stats.clone();
+        Box::pin(async move {
+            let opened = client.events(&filter).await;
+            stats.requests.note(RequestKind::Stream, opened.is_ok());
+            Answer::Stream(opened.map(Box::new))
+        })
     }
 
     fn fetch(&self, fetch: Fetch) -> Pending {
-        let client = self.client.clone();
+        let (client, stats) = (self.client.clone(), self.stats.clone());
         Box::pin(async move {
             let text = |error: ClientError| error.to_string();
             Answer::Input(match fetch {
-                Fetch::Listing => Input::Listing(client.listing().await.map(Box::new).map_err(text)),
-                Fetch::App(id) => Input::App(client.app(&id).await.map(Box::new).map_err(text)),
+                Fetch::Listing => {
+                    let answer = client.listing().await;
+                    stats.requests.note(RequestKind::Listing, answer.is_ok());
+                    Input::Listing(answer.map(Box::new).map_err(text))
+                }
+                Fetch::App(id) => {
+                    let answer = client.app(&id).await;
+                    stats.requests.note(RequestKind::App, answer.is_ok());
+                    Input::App(answer.map(Box::new).map_err(text))
+                }
             })
         })
     }
@@ -219,7 +235,7 @@ impl Shell {
             };
             self.stats.stream_bytes.fetch_add(bytes.len() as u64, Relaxed);
             let fed = attached.parser.feed(&bytes, |event| match decode_event(event.name, event.data) {
-                Ok(event) => events.push(event),
+                Ok(event) => events.push(marked(event, self.settings.mark.as_ref())),
                 Err(error) => note_undecodable(&self.stats, &error.to_string()),
             });
             if let Err(error) = fed {
@@ -239,6 +255,14 @@ impl Shell {
             inputs.push(Input::StreamEnded { reason });
         }
     }
+}
+
+/// Task events go where those of other sources go, too.
+fn marked(mut event: ClusterEvent, mark: Option<&SourceId>) -> ClusterEvent {
+    if let ClusterEvent::Status(update) = &mut event {
+        update.event.source = mark.cloned();
+    }
+    event
 }
 
 /// Logs the first and then ever fewer: a stream of garbage must not fill the disk.

@@ -3,12 +3,13 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use futures_util::future::join_all;
 use mconn_marathon::client::EventFilter;
 use mconn_store_embedded::FILE_NAME;
 
 use crate::cli::CheckArgs;
-use crate::config::{self, Config, explain};
-use crate::node::connect_marathon;
+use crate::config::{self, Cluster, Config, explain};
+use crate::node::{Connected, connect_marathon, connect_marathons};
 use crate::report::Report;
 use crate::run::load;
 
@@ -28,7 +29,7 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<(), Report> {
     findings.push(store(&config));
     findings.extend(modules(&config));
     if !args.offline {
-        findings.extend(marathon(&config).await);
+        findings.extend(marathons(&config).await);
     }
     let mut bad = 0;
     for finding in findings {
@@ -104,35 +105,45 @@ fn modules(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// One finding per host, then one for what the Marathon as a whole says.
-async fn marathon(config: &Config) -> Vec<Finding> {
-    let client = match connect_marathon(config) {
-        Ok(Some(client)) => client,
-        Ok(None) => {
-            return vec![Finding::Warning(
-                "marathon: none is followed (MCONN_MARATHON_HOSTS is empty)".to_owned(),
-            )];
-        }
+/// Findings of every Marathon.
+async fn marathons(config: &Config) -> Vec<Finding> {
+    let marathons = match connect_marathons(config) {
+        Ok(marathons) => marathons,
         Err(report) => return vec![Finding::Bad(format!("marathon: {}", report.line()))],
     };
+    if marathons.is_empty() {
+        return vec![Finding::Warning(
+            "marathon: none is followed (MCONN_MARATHON_HOSTS is empty)".to_owned(),
+        )];
+    }
+    let several = marathons.len() > 1;
+    join_all(marathons.iter().map(|one| marathon(config, one, several))).await.into_iter().flatten().collect()
+}
+
+/// One finding per host, then one for what the Marathon as a whole says.
+async fn marathon(
+    config: &Config,
+    Connected { cluster, client, .. }: &Connected,
+    several: bool,
+) -> Vec<Finding> {
+    // The only one needs no name.
+    let who = if several { format!("marathon {}", cluster.name) } else { "marathon".to_owned() };
     let mut findings = Vec::new();
-    for host in &config.marathon.hosts {
-        let mut alone = config.clone();
-        alone.marathon.hosts = vec![host.clone()];
-        let pinged = match connect_marathon(&alone) {
-            Ok(Some(client)) => client.ping().await.map_err(|error| error.to_string()),
-            Ok(None) => Ok(()),
+    for host in &cluster.hosts {
+        let alone = Cluster { hosts: vec![host.clone()], ..cluster.clone() };
+        let pinged = match connect_marathon(config, alone) {
+            Ok(alone) => alone.client.ping().await.map_err(|error| error.to_string()),
             Err(report) => Err(report.line()),
         };
         findings.push(match pinged {
-            Ok(()) => Finding::Good(format!("marathon host {}: answers", host.authority())),
+            Ok(()) => Finding::Good(format!("{who} host {}: answers", host.authority())),
             // The others may do; that none does is found out next.
-            Err(error) => Finding::Warning(format!("marathon host {}: {error}", host.authority())),
+            Err(error) => Finding::Warning(format!("{who} host {}: {error}", host.authority())),
         });
     }
     findings.push(match (client.info().await, client.listing().await) {
         (Ok(info), Ok(listing)) => Finding::Good(format!(
-            "marathon: version {}, led by {}, {} apps and {}",
+            "{who}: version {}, led by {}, {} apps and {}",
             info.version.as_deref().unwrap_or("unknown"),
             info.leader.as_deref().unwrap_or("nobody"),
             listing.apps.len(),
@@ -142,12 +153,12 @@ async fn marathon(config: &Config) -> Vec<Finding> {
                 format!("{} pods", listing.pods.len())
             }
         )),
-        (Err(error), _) | (Ok(_), Err(error)) => Finding::Bad(format!("marathon: {error}")),
+        (Err(error), _) | (Ok(_), Err(error)) => Finding::Bad(format!("{who}: {error}")),
     });
     findings.push(match client.events(&EventFilter::default()).await {
-        Ok(_) => Finding::Good("marathon: the event stream can be attached".to_owned()),
+        Ok(_) => Finding::Good(format!("{who}: the event stream can be attached")),
         Err(error) => {
-            Finding::Warning(format!("marathon: no event stream, changes are found by polling: {error}"))
+            Finding::Warning(format!("{who}: no event stream, changes are found by polling: {error}"))
         }
     });
     findings

@@ -44,7 +44,7 @@ fn row(s: &Setting) -> String {
     };
     let note = match (s.secret, s.kind) {
         (Secrecy::Whole, _) => "; never shown",
-        (Secrecy::HostList, _) => "; user and password are never shown",
+        (Secrecy::HostList | Secrecy::Clusters, _) => "; user and password are never shown",
         (Secrecy::Address, _) => "; user, password and query are never shown",
         (Secrecy::Open, Kind::LooseBool) => "; anything but `true` is off",
         (Secrecy::Open, _) => "",

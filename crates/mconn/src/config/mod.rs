@@ -12,6 +12,7 @@
 //! A variable that is set wins over its default even when it is empty, as in the original. An empty *fallback*
 //! variable (`HOST`, `PORT0`, ...) counts as absent: it was never meant for us.
 
+mod clusters;
 mod explain;
 mod file;
 mod flags;
@@ -28,10 +29,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use clusters::Cluster;
 pub(crate) use explain::explain;
 pub(crate) use flags::{arguments, given_flags};
 pub(crate) use raw::Raw;
-pub(crate) use resolved::{Config, DcosSource, Marathon, Store};
+pub(crate) use resolved::{Config, DcosSource, Marathon, Ready, Store};
 pub(crate) use secret::{HttpCredentials, MarathonHost, SecretUrl};
 
 /// The variable that names the TOML file, for whoever reads that file; the flag `--config` goes before it.

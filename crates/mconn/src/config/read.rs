@@ -12,7 +12,7 @@ use std::time::Duration;
 use mconn_model::ModuleName;
 use mconn_wire::dcos::DcosCredential;
 
-use super::resolved::{DcosSource, Intake, ModuleConcurrency};
+use super::resolved::{DcosSource, Intake, ModuleConcurrency, Ready};
 use super::secret::{Credentials, HttpCredentials, MarathonHost, SecretUrl};
 
 /// What was expected instead.
@@ -77,7 +77,8 @@ pub(super) fn marathon_hosts(text: &str, tls: bool) -> Result<Vec<MarathonHost>,
     pieces.map(|piece| marathon_host(piece, tls)).collect()
 }
 
-fn marathon_host(piece: &str, tls: bool) -> Result<MarathonHost, Expected> {
+/// One Marathon host. `tls` is meant where it names no scheme.
+pub(super) fn marathon_host(piece: &str, tls: bool) -> Result<MarathonHost, Expected> {
     const EXPECTED: &str = "hosts separated by commas, each [user:password@]host:port, or an address such as \
                             https://host/service/marathon (in which user and password are percent-encoded)";
     let url = [("http://", false), ("https://", true)]
@@ -177,6 +178,16 @@ pub(super) fn intake(text: &str) -> Result<Intake, Expected> {
         "stream" => Ok(Intake::Stream),
         "callback" => Ok(Intake::Callback),
         _ => Err("both, stream or callback".to_owned()),
+    }
+}
+
+/// Which sources must have been read.
+pub(super) fn ready(text: &str) -> Result<Ready, Expected> {
+    match text {
+        "all" => Ok(Ready::All),
+        "any" => Ok(Ready::Any),
+        "none" => Ok(Ready::None),
+        _ => Err("all, any or none".to_owned()),
     }
 }
 

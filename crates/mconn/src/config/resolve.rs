@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mconn_model::SourceId;
+
+use super::clusters::{self, Cluster};
 use super::problem::{ConfigErrors, Problem, place};
 use super::raw::{Given, Origin, Raw};
 use super::read::{self, Expected};
 use super::resolved::{
-    Config, Dcos, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store,
-    SyncGuard, ZooKeeper,
+    Config, Dcos, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Ready, Resolved,
+    Store, SyncGuard, ZooKeeper,
 };
-use super::secret::{HttpCredentials, MarathonHost, SecretUrl, mask};
+use super::secret::{HttpCredentials, MarathonHost, mask};
 use super::setting::{Default, Kind};
 use super::table::{Name, SETTINGS};
 use crate::logging;
 
-/// Where a master of DC/OS takes logins (spec/marathon.md section 9).
-const DCOS_LOGIN_PATH: &str = "/acs/api/v1/auth/login";
 const SANDBOX: &str = "MESOS_SANDBOX";
 
 impl Raw {
@@ -216,19 +217,24 @@ impl Resolver {
 
     fn marathon(&mut self) -> Marathon {
         let tls = self.loose(Name::MarathonSsl);
-        let hosts = self.read(Name::MarathonHosts, Vec::new(), |text| read::marathon_hosts(text, tls));
         let ca_file = Some(self.text(Name::MarathonCaFile)).filter(|f| !f.is_empty()).map(PathBuf::from);
         let verify = self.read(Name::MarathonVerify, false, read::boolean);
-        if hosts.iter().any(|host| host.tls) && !verify {
-            let text = "Marathon is reached by https, but its certificate is not verified: anyone on the way can pose as \
-                        Marathon. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true";
-            self.warnings.push(text.to_owned());
+        let clusters = self.clusters(tls);
+        let by_https = |cluster: &&Cluster| cluster.hosts.iter().any(|host| host.tls);
+        let by_https: Vec<_> = clusters.iter().filter(by_https).map(|it| it.name.as_str()).collect();
+        if !by_https.is_empty() && !verify {
+            self.warnings.push(format!(
+                "Marathon is reached by https ({}), but its certificate is not verified: anyone on the way can pose as \
+                 Marathon. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true",
+                by_https.join(" and ")
+            ));
         }
         let (compare_min, compare_max) =
             self.ordered(Name::MarathonCompareMin, Name::MarathonCompareMax, 100);
         Marathon {
-            dcos: self.dcos(&hosts, verify),
-            hosts,
+            dcos: self.dcos(&clusters, verify),
+            clusters,
+            ready: self.read(Name::MarathonReady, Ready::All, read::ready),
             ca_file,
             verify,
             connect_timeout: self.millis(Name::MarathonConnectTimeout, 1),
@@ -243,23 +249,51 @@ impl Resolver {
         }
     }
 
-    fn dcos(&mut self, hosts: &[MarathonHost], verify: bool) -> Option<Dcos> {
+    fn dcos(&mut self, clusters: &[Cluster], verify: bool) -> Option<Dcos> {
         let login_endpoint = self.read(Name::DcosLoginEndpoint, None, read::login_endpoint);
         let credential = self.read(Name::DcosCredential, None, read::dcos_credential)?;
-        if hosts.iter().any(|host| host.credentials.is_some()) {
-            let text = "MCONN_DCOS_CREDENTIAL is set, and so are user and password of a host in MCONN_MARATHON_HOSTS: that \
-                        host gets these, and no token of DC/OS";
-            self.warnings.push(text.to_owned());
+        let with_user =
+            clusters.iter().find(|cluster| cluster.hosts.iter().any(|host| host.credentials.is_some()));
+        if let Some(cluster) = with_user {
+            self.warnings.push(format!(
+                "MCONN_DCOS_CREDENTIAL is set, and so are user and password of a host in {}: that host gets these, and no \
+                 token of DC/OS",
+                cluster.setting()
+            ));
         }
         if !verify {
             let text = "MCONN_DCOS_CREDENTIAL is set, but the certificate of the login endpoint is not verified: whoever \
                         poses as it can log in as us. Set MCONN_MARATHON_CA_FILE, or MCONN_MARATHON_VERIFY=true";
             self.warnings.push(text.to_owned());
         }
-        let router = hosts.iter().find(|host| !host.path.is_empty());
-        let beside_marathon =
-            router.and_then(|host| format!("{}{DCOS_LOGIN_PATH}", host.origin()).parse().ok());
-        Some(Dcos { credential, login_endpoint, beside_marathon: beside_marathon.map(SecretUrl::new) })
+        Some(Dcos { credential, login_endpoint })
+    }
+
+    /// The Marathon of `MCONN_MARATHON_HOSTS` if there is one, then the others.
+    fn clusters(&mut self, tls: bool) -> Vec<Cluster> {
+        let before = self.problems.len();
+        let hosts = self.read(Name::MarathonHosts, Vec::new(), |text| read::marathon_hosts(text, tls));
+        let authorities: Vec<_> = hosts.iter().map(MarathonHost::authority).collect();
+        let name = self.read(Name::MarathonId, None, |text| match text {
+            // Hosts need not be short, but a name has to be.
+            "" => Ok(SourceId::new(&authorities.join(",")).or_else(|_| SourceId::new("marathon")).ok()),
+            text => clusters::name(text).map(Some),
+        });
+        let first = name.filter(|_| !hosts.is_empty());
+        let first = first.map(|name| Cluster::new(name, true, hosts));
+        let further = self.read(Name::MarathonClusters, Vec::new(), |text| clusters::clusters(text, tls));
+        if !further.is_empty() && first.is_some() && !self.is_given(Name::MarathonHosts) {
+            self.warnings.push(format!(
+                "MCONN_MARATHON_HOSTS is not set, so {} is followed as well as MCONN_MARATHON_CLUSTERS. Set it empty to \
+                 follow those alone",
+                authorities.join(",")
+            ));
+        }
+        let all: Vec<_> = first.into_iter().chain(further).collect();
+        if self.problems.len() == before {
+            self.read(Name::MarathonClusters, (), |_| clusters::distinct(&all));
+        }
+        all
     }
 
     fn zookeeper(&mut self) -> ZooKeeper {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use mconn_model::ModuleName;
 use mconn_wire::dcos::DcosCredential;
 
+use super::clusters::Cluster;
 use super::raw::Origin;
-use super::secret::{HttpCredentials, MarathonHost, SecretUrl};
+use super::secret::{HttpCredentials, SecretUrl};
 use super::setting::Setting;
 use super::table::INFO_ROWS;
 use crate::logging;
@@ -24,7 +25,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     /// Its log.
     pub(crate) log: Log,
-    /// The Marathon it follows.
+    /// The Marathons it follows.
     pub(crate) marathon: Marathon,
     /// ZooKeeper; read and checked, but not used by this version's stores.
     #[cfg_attr(not(test), expect(dead_code, reason = "checked now, used by the ZooKeeper store to come"))]
@@ -113,14 +114,27 @@ impl Intake {
     }
 }
 
-/// The Marathon to follow.
+/// Which Marathons must have been read once before a node is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// Every one.
+    All,
+    /// At least one.
+    Any,
+    /// It does not matter.
+    None,
+}
+
+/// The Marathons to follow, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Marathon {
-    /// Tried in order; none means that no Marathon is followed.
-    pub(crate) hosts: Vec<MarathonHost>,
-    /// Authorities that vouch for it.
+    /// Those of `MCONN_MARATHON_HOSTS` first. Empty if none is followed.
+    pub(crate) clusters: Vec<Cluster>,
+    /// Which of them must have been read once before the node is ready.
+    pub(crate) ready: Ready,
+    /// Authorities that vouch for them.
     pub(crate) ca_file: Option<PathBuf>,
-    /// Whether its certificate is verified.
+    /// Whether their certificates are verified.
     pub(crate) verify: bool,
     /// How to log in to DC/OS, if that is in front of it.
     pub(crate) dcos: Option<Dcos>,
@@ -149,10 +163,8 @@ pub(crate) struct Marathon {
 pub(crate) struct Dcos {
     /// Who.
     pub(crate) credential: DcosSource,
-    /// Where, if it is set: goes before what the credential says.
+    /// Where, if it is set: goes before what the credential says. If neither tells, [`Cluster::beside`] does.
     pub(crate) login_endpoint: Option<SecretUrl>,
-    /// Where, if neither tells: beside the first Marathon that is behind a path.
-    pub(crate) beside_marathon: Option<SecretUrl>,
 }
 
 /// Where a credential comes from.

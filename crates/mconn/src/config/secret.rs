@@ -142,12 +142,13 @@ pub(crate) fn mask(secrecy: Secrecy, text: &str) -> String {
         Secrecy::Whole if text.is_empty() => String::new(),
         Secrecy::Whole => HIDDEN.to_owned(),
         Secrecy::HostList => text.split(',').map(mask_host).collect::<Vec<_>>().join(","),
+        Secrecy::Clusters => super::clusters::mask(text),
         Secrecy::Address => mask_address(text),
     }
 }
 
 /// A piece that is no host may be half of a password with a comma in it, so it is hidden whole.
-fn mask_host(piece: &str) -> String {
+pub(super) fn mask_host(piece: &str) -> String {
     let scheme = ["http://", "https://"].into_iter().find(|scheme| piece.trim_start().starts_with(scheme));
     let (scheme, piece) = scheme.map_or(("", piece), |scheme| (scheme, &piece.trim_start()[scheme.len()..]));
     let (head, place) = piece.rsplit_once('@').map_or(("", piece), |(_, place)| ("***:***@", place));

@@ -101,6 +101,8 @@ pub(crate) enum Secrecy {
     Whole,
     /// `user:password@` in front of each host of a list.
     HostList,
+    /// The same for a list of named Marathons.
+    Clusters,
     /// User, password and query of an address.
     Address,
 }

@@ -97,6 +97,12 @@ settings! {
     MaxConnections "http.max_connections" "MCONN_MAX_CONNECTIONS" "max-connections", COUNT, D::Text("1024"), S::Open,
         "client connections at a time";
 
+    MarathonId "marathon.name" "MCONN_MARATHON_NAME" "marathon-name", K::Text, D::Text(""), S::Open,
+        "name of the Marathon of MCONN_MARATHON_HOSTS; empty names it after its hosts";
+    MarathonClusters "marathon.clusters" "MCONN_MARATHON_CLUSTERS" "marathon-clusters", K::List, D::Text(""),
+        S::Clusters, "further Marathons, each name=HOST|HOST with hosts as MCONN_MARATHON_HOSTS has them";
+    MarathonReady "marathon.ready" "MCONN_MARATHON_READY" "marathon-ready", K::Word(&["all", "any", "none"]),
+        D::Text("all"), S::Open, "which Marathons must have been read once before the node calls itself ready";
     Intake "marathon.intake" "MCONN_INTAKE" "intake", K::Word(&["both", "stream", "callback"]), D::Text("both"),
         S::Open, "where task events are accepted from";
     CallbackUrl "marathon.callback_url" "MCONN_CALLBACK_URL" "callback-url", K::Text, D::Text(""), S::Address,
@@ -111,7 +117,7 @@ settings! {
         "DC/OS service account in JSON, file:///path of it, or user:password; empty does not log in";
     DcosLoginEndpoint "marathon.dcos_login_endpoint" "MCONN_DCOS_LOGIN_ENDPOINT" "dcos-login-endpoint", K::Text,
         D::Text(""), S::Address,
-        "where to log in to DC/OS; empty takes what the credential names, else the first host that has a path";
+        "where to log in to DC/OS; empty takes what the credential names, else the first host of each Marathon that has a path";
     MarathonConnectTimeout "marathon.connect_timeout" "MCONN_MARATHON_CONNECT_TIMEOUT" "marathon-connect-timeout",
         MS, D::Text("3000"), S::Open, "ms to connect to a Marathon host";
     MarathonRequestTimeout "marathon.request_timeout" "MCONN_MARATHON_REQUEST_TIMEOUT" "marathon-request-timeout",

@@ -50,6 +50,9 @@ fn three(name: Name) -> [&'static str; 3] {
         Name::MarathonHosts => ["a:1", "b:2,https://c/marathon", ""],
         Name::DcosCredential => ["ann:a", "file:///run/secrets/dcos", ""],
         Name::DcosLoginEndpoint => ["http://a/login", "https://b/login", ""],
+        Name::MarathonId => ["north", "south", ""],
+        Name::MarathonClusters => ["x=d:1", "x=https://u:hush@d:1/m|e:2,y=f:3", ""],
+        Name::MarathonReady => ["any", "none", "all"],
         _ => ["100001", "100002", "100003"],
     }
 }
@@ -129,7 +132,7 @@ fn an_empty_variable_wins_over_its_default() {
         ("MCONN_MODULE_PATH", ""),
         ("MESOS_SANDBOX", "/s"),
     ]);
-    assert!(c.modules.start.is_empty() && c.marathon.hosts.is_empty());
+    assert!(c.modules.start.is_empty() && c.marathon.clusters.is_empty());
     assert_eq!(c.modules.path, std::path::PathBuf::new());
     assert_eq!(shown(&c, Name::ModulePath), ("", "environment $MCONN_MODULE_PATH".to_owned()));
 }
@@ -165,7 +168,10 @@ fn values_become_strict_types() {
     ]);
     assert!(c.node.development && c.log.muted && c.log.level == crate::logging::Level::Debug);
     assert_eq!(c.modules.start, ["Test", " HelloWorld"]);
-    assert_eq!(format!("{:?}", c.marathon.hosts), "[***:***@a:443, b:1]");
+    let [cluster] = &*c.marathon.clusters else { panic!("one Marathon") };
+    assert_eq!(format!("{:?}", cluster.hosts), "[***:***@a:443, b:1]");
+    assert_eq!((cluster.name.as_str(), cluster.mark()), ("a:443,b:1", None));
+    assert!(cluster.hosts.iter().all(|host| host.tls));
     assert!(!c.marathon.intake.takes_stream() && c.marathon.intake.takes_callbacks());
     assert_eq!(c.modules.hello_world_delay, Some(Duration::from_millis(7)));
     assert_eq!(config(&[]).modules.hello_world_delay, None);
@@ -189,7 +195,50 @@ fn https_without_verification_is_said_aloud() {
     assert_eq!(unverified(&[ssl, ("MCONN_MARATHON_HOSTS", "http://a:1")]), (false, false));
     assert_eq!(unverified(&[]), (false, false));
     let loose = config(&[("MCONN_MARATHON_SSL", "TRUE")]);
-    assert!(!loose.marathon.hosts[0].tls && loose.warnings[0].contains("counts as false"));
+    assert!(!loose.marathon.clusters[0].hosts[0].tls && loose.warnings[0].contains("counts as false"));
+}
+
+#[test]
+fn several_marathons_have_names_and_hosts_of_their_own() {
+    let c = config(&[
+        ("MCONN_MARATHON_HOSTS", "a:1,b:1"),
+        ("MCONN_MARATHON_NAME", "north"),
+        ("MCONN_MARATHON_CLUSTERS", "east=https://c|d, west=e:1"),
+    ]);
+    let one = |c: &Cluster| (c.name.to_string(), c.mark().is_some(), c.hosts.iter().all(|host| host.tls));
+    let names: Vec<_> = c.marathon.clusters.iter().map(one).collect();
+    let wanted = [("north", false, false), ("east", true, true), ("west", true, false)];
+    assert_eq!(names, wanted.map(|(name, marked, tls)| (name.to_owned(), marked, tls)));
+    assert!(c.warnings.len() == 1 && c.warnings[0].contains("by https (east), but"), "{:?}", c.warnings);
+    let file = "marathon = { hosts = [], clusters = ['east=c:1|d:1', 'west=e:1'] }";
+    let c = Raw::new().with_file("m.toml", file).resolve().unwrap();
+    assert_eq!(c.marathon.clusters.len(), 2);
+    assert!(c.marathon.clusters.iter().all(|cluster| !cluster.first));
+    let c = config(&[("MCONN_MARATHON_CLUSTERS", "east=c:1")]);
+    assert!(c.warnings[0].starts_with("MCONN_MARATHON_HOSTS is not set, so leader.mesos:8080 is followed"));
+}
+
+#[test]
+fn one_marathon_is_never_followed_twice() {
+    let clusters = |hosts, name, clusters| {
+        errors(&[
+            ("MCONN_MARATHON_HOSTS", hosts),
+            ("MCONN_MARATHON_NAME", name),
+            ("MCONN_MARATHON_CLUSTERS", clusters),
+        ])
+        .join("\n")
+    };
+    let cases = [
+        (("a:1", "", "east=b:1|A:1"), "A:1 is in a:1 and in east"),
+        (("a:1", "east", "east=u:hush@b:1"), "that of MCONN_MARATHON_HOSTS is east, too"),
+        (("", "", "east=a:1,east=b:1"), "entries 1 and 2 have the same"),
+        (("", "", "east=a:1,=b:1"), "of 64 bytes at most (entry 2)"),
+        (("a:1", "no name", ""), "MCONN_MARATHON_NAME: the value \"no name\" does not fit"),
+    ];
+    for ((hosts, name, further), wanted) in cases {
+        let got = clusters(hosts, name, further);
+        assert!(got.contains(wanted) && !got.contains(HUSH) && !got.contains('\n'), "{got}");
+    }
 }
 
 #[test]
@@ -247,7 +296,12 @@ fn toml_values_may_have_their_own_types() {
     assert_eq!(lines(&errors), ["m.toml:4: unknown key \"sync\""]);
     let c = Raw::new().with_file("m.toml", &text.replace("sync = 1", "")).resolve().unwrap();
     assert_eq!((c.node.port, c.queue.limit, c.modules.sync_guard.share), (1234, 1000, 0.25));
-    assert!(c.marathon.hosts[0].tls && c.marathon.verify && c.marathon.hosts.len() == 2 && !c.log.muted);
+    assert!(
+        c.marathon.clusters[0].hosts[0].tls
+            && c.marathon.verify
+            && c.marathon.clusters[0].hosts.len() == 2
+            && !c.log.muted
+    );
     let muted = Raw::new().with_file("m.toml", "logger.muted = true").resolve().unwrap();
     assert!(muted.log.muted);
 }
@@ -297,6 +351,7 @@ fn no_output_shows_a_secret() {
         ("MCONN_CREDENTIALS", "hush:hush"),
         ("MCONN_MARATHON_HOSTS", "hush:hush@a:1,hush@b:2,hush:hu,sh:hush@c:3"),
         ("MCONN_CALLBACK_URL", "http://hush:hush@n/v1/queue?token=hush"),
+        ("MCONN_MARATHON_CLUSTERS", "x=hush:hush@d:1,y=https://hush:hush@e|hush@f"),
     ];
     let raw = Raw::new().with_environment(secrets);
     assert!(!format!("{raw:?}").contains(HUSH));
@@ -305,7 +360,7 @@ fn no_output_shows_a_secret() {
     assert!(!format!("{errors} {errors:?}").contains(HUSH), "{errors}");
     assert!(errors.to_string().contains("***:***@c:3"), "{errors}");
 
-    let good = [secrets[0], ("MCONN_MARATHON_HOSTS", "hush:hush@a:1,hush@b:2"), secrets[2]];
+    let good = [secrets[0], ("MCONN_MARATHON_HOSTS", "hush:hush@a:1,hush@b:2"), secrets[2], secrets[3]];
     let c = config(&good);
     assert!(!everything(&c).contains(HUSH), "{}", everything(&c));
     let HttpCredentials::On(credentials) = &c.http.credentials else { panic!("on") };
@@ -314,9 +369,13 @@ fn no_output_shows_a_secret() {
     let hosts = c.info_env().into_iter().find(|(name, _)| *name == "MCONN_MARATHON_HOSTS").unwrap().1;
     assert_eq!(hosts, "***:***@a:1,***:***@b:2");
 
-    let bad = [("MCONN_CALLBACK_URL", "hush://hush@"), ("MCONN_MARATHON_HOSTS", "hush:hush@a:hush")];
+    let bad = [
+        ("MCONN_CALLBACK_URL", "hush://hush@"),
+        ("MCONN_MARATHON_HOSTS", "hush:hush@a:hush"),
+        ("MCONN_MARATHON_CLUSTERS", "x=hush:hush@a:1,hush:hush@b"),
+    ];
     let errors = resolve(&bad).unwrap_err();
-    assert_eq!(errors.problems().len(), 2);
+    assert_eq!(errors.problems().len(), 3);
     assert!(!format!("{errors} {errors:?}").contains(HUSH), "{errors}");
     let flags = Raw::new().with_flags([("credentials", "hush:hush")]);
     assert!(!everything(&flags.resolve().unwrap()).contains(HUSH));
@@ -339,6 +398,14 @@ fn a_login_to_dcos_is_read_and_never_shown() {
     assert!(unverified(&inline));
     assert!(!unverified(&config(&[("MCONN_DCOS_CREDENTIAL", "a:b"), ("MCONN_MARATHON_VERIFY", "true")])));
     assert!(!everything(&inline).contains(HUSH), "{}", everything(&inline));
+    let named = ("MCONN_MARATHON_CLUSTERS", "east=a:1|https://b/service/m,west=https://u:hush@c");
+    let several =
+        config(&[("MCONN_DCOS_CREDENTIAL", "a:hush"), ("MCONN_MARATHON_HOSTS", "http://a/m"), named]);
+    let beside = |c: &Cluster| c.beside.as_ref().map(ToString::to_string);
+    let beside: Vec<_> = several.marathon.clusters.iter().map(beside).collect();
+    let wanted = ["http://a/acs/api/v1/auth/login", "https://b/acs/api/v1/auth/login"];
+    assert_eq!(beside, [Some(wanted[0].to_owned()), Some(wanted[1].to_owned()), None]);
+    assert!(several.warnings.iter().any(|w| w.contains("a host in MCONN_MARATHON_CLUSTERS: that host")));
     let file = of(&[("MCONN_DCOS_CREDENTIAL", "file:///run/secrets/dcos")]).unwrap();
     assert!(
         matches!(file.credential, DcosSource::File(path) if path == std::path::Path::new("/run/secrets/dcos"))

@@ -5,28 +5,31 @@
 //!                    ^           |                                  |
 //!                    +- requests +--> snapshots --> web <-----------+--> store
 //! ```
+//!
+//! There is a follower per Marathon; all else there is once.
 
 mod feed;
 mod marathon;
 mod memory;
 mod supervise;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_catalog::{CatalogHandle, CatalogTask};
-use mconn_model::{Snapshot, SourceId};
+use mconn_model::Snapshot;
 use mconn_queue::{ModuleSetup, QueueHandle, RunningTasks};
 use mconn_store::{MemoryStore, Store};
 use mconn_store_embedded::{EmbeddedStore, OpenOptions};
-use mconn_web::{App, Build, Follower, Limits};
+use mconn_web::{App, Build, Follower, Limits, ReadyWhen};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub(crate) use self::marathon::connect as connect_marathon;
+pub(crate) use self::marathon::{Connected, connect as connect_marathons, connect_one as connect_marathon};
 
 use self::supervise::{Step, Supervisor};
 use crate::commands::store::store_report;
@@ -65,9 +68,9 @@ impl Node {
         let socket = bind(config)?;
         let store = open_store(config).await?;
         let modules = find_modules(config);
-        let marathon = marathon::connect(config)?;
-        let running =
-            marathon.clone().map(|client| Arc::new(marathon::Listed(client)) as Arc<dyn RunningTasks>);
+        let marathons = marathon::connect(config)?;
+        let listed = (!marathons.is_empty()).then(|| marathon::Listed(marathons.clone()));
+        let running = listed.map(|listed| Arc::new(listed) as Arc<dyn RunningTasks>);
         let mut supervisor = Supervisor::new(cancel.clone());
 
         let (queue, queue_task) = mconn_queue::start(
@@ -85,15 +88,15 @@ impl Node {
         });
         supervisor.spawn(Step::Storage, "store", store.close_when(supervisor.token(Step::Storage)));
 
-        let catalog = marathon.map(|client| {
-            let following = follow(config, client.clone(), &queue, &mut supervisor);
-            marathon::register_callback(config, client, &mut supervisor);
-            following
-        });
-        let (catalog, followers) = match catalog {
-            Some((handle, follower)) => (Some(handle), vec![follower]),
-            None => (None, Vec::new()),
+        let (catalog, followers) = if marathons.is_empty() {
+            (None, Vec::new())
+        } else {
+            let (handle, followers) = follow(config, &marathons, &queue, &mut supervisor);
+            (Some(handle), followers)
         };
+        for marathon in &marathons {
+            marathon::register_callback(config, marathon, &mut supervisor);
+        }
         let listener = socket.listen(BACKLOG).map_err(|error| {
             Report::could_not_run(format!("cannot listen on {}:{}", config.node.bind, config.node.port))
                 .because(&error)
@@ -119,6 +122,11 @@ impl Node {
             queue: self.queue.clone(),
             catalog: self.catalog.as_ref().map_or(nothing, CatalogHandle::subscribe),
             followers: self.followers.clone(),
+            ready: match config.marathon.ready {
+                config::Ready::All => ReadyWhen::EverySource,
+                config::Ready::Any => ReadyWhen::AnySource,
+                config::Ready::None => ReadyWhen::NoSource,
+            },
             credentials: credentials(config),
             authority: shown.authority(),
             server_url: shown.url(),
@@ -284,19 +292,20 @@ fn credentials(config: &Config) -> mconn_web::Credentials {
     }
 }
 
-/// Follower, catalog and feed of one Marathon.
+/// One catalog and one feed, and a follower per Marathon. Followers share nothing but the way in: one that waits for its
+/// Marathon holds up no other.
 fn follow(
     config: &Config,
-    client: mconn_marathon::client::MarathonClient,
+    marathons: &[Connected],
     queue: &QueueHandle,
     supervisor: &mut Supervisor,
-) -> (CatalogHandle, Follower) {
-    let source = source_id(config);
+) -> (CatalogHandle, Vec<Follower>) {
     let settings = mconn_catalog::Settings {
         requests_per_minute: config.marathon.requests_per_minute,
         ..mconn_catalog::Settings::default()
     };
-    let (mut catalog, handle) = CatalogTask::new(settings, [source.clone()], fastrand::Rng::new());
+    let names = marathons.iter().map(|marathon| marathon.cluster.name.clone());
+    let (mut catalog, handle) = CatalogTask::new(settings, names, fastrand::Rng::new());
     let (memory, kept) = memory::open(config);
     catalog.restore(kept);
     let (observed, observations) = mpsc::channel(BATCHES);
@@ -307,14 +316,15 @@ fn follow(
         supervisor.spawn(Step::Intake, "feed", feed::events(queue.clone(), events, token));
         fed
     });
-    let (fetches, follower) = marathon::start_follower(config, client, source.clone(), observed, supervisor);
-    let wiring = mconn_catalog::Wiring {
-        observations,
-        fetches: [(source, fetches)].into(),
-        task_events: fed,
-        signals: Some(signals),
-        memory,
-    };
+    let (mut fetches, mut followers) = (BTreeMap::new(), Vec::new());
+    for marathon in marathons {
+        let (fetched, follower) =
+            marathon::start_follower(config, marathon, observed.clone(), &handle, supervisor);
+        fetches.insert(follower.source.clone(), fetched);
+        followers.push(follower);
+    }
+    let wiring =
+        mconn_catalog::Wiring { observations, fetches, task_events: fed, signals: Some(signals), memory };
     let token = supervisor.token(Step::Intake);
     supervisor.spawn(Step::Intake, "catalog", async move {
         catalog.run(wiring, token).await;
@@ -322,12 +332,5 @@ fn follow(
     });
     let token = supervisor.token(Step::Intake);
     supervisor.spawn(Step::Intake, "missed events", feed::missed(queue.clone(), signalled, token));
-    (handle, follower)
-}
-
-/// One Marathon for now; its name is what tells its tasks from those of others.
-#[expect(clippy::expect_used, reason = "the fallback is a literal")]
-fn source_id(config: &Config) -> SourceId {
-    let hosts: Vec<String> = config.marathon.hosts.iter().map(config::MarathonHost::authority).collect();
-    SourceId::new(&hosts.join(",")).unwrap_or_else(|_| SourceId::new("marathon").expect("a source id"))
+    (handle, followers)
 }

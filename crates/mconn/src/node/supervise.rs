@@ -4,6 +4,7 @@
 //! writes its last batch. Then the store is closed. The first step has half of the time, so that the others never have
 //! none; whatever still runs when its time is over is named and cut off.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
@@ -24,14 +25,14 @@ pub(super) enum Step {
     Storage,
 }
 
-type Done = (&'static str, Result<(), String>);
+type Done = (Arc<str>, Result<(), String>);
 
 #[derive(Debug, Default)]
 struct Parts {
     tasks: JoinSet<Done>,
     token: CancellationToken,
     /// Those that have not ended.
-    names: Vec<&'static str>,
+    names: Vec<Arc<str>>,
 }
 
 /// The tasks of a node.
@@ -58,11 +59,12 @@ impl Supervisor {
     pub(super) fn spawn(
         &mut self,
         step: Step,
-        name: &'static str,
+        name: impl Into<Arc<str>>,
         part: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
         let parts = &mut self.steps[step as usize];
-        parts.names.push(name);
+        let name = name.into();
+        parts.names.push(name.clone());
         parts.tasks.spawn(async move { (name, part.await) });
     }
 
@@ -104,11 +106,11 @@ impl Supervisor {
 }
 
 /// What is to be said of a part's end; `Err` with its name if it ended well.
-fn complaint(done: Result<Done, JoinError>) -> Result<String, &'static str> {
+fn complaint(done: Result<Done, JoinError>) -> Result<String, Arc<str>> {
     match done {
         Ok((name, Ok(()))) => Err(name),
         Ok((name, Err(reason))) => Ok(format!("{name}: {reason}")),
-        Err(error) if error.is_cancelled() => Err("a part"),
+        Err(error) if error.is_cancelled() => Err("a part".into()),
         Err(error) => Ok(format!("a part failed: {error}")),
     }
 }

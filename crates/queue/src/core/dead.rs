@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use mconn_model::TaskId;
+use mconn_model::TaskKey;
 use mconn_store::{DeadLetter, Seq};
 
 /// One module's dead letters, by the place of their events.
 #[derive(Debug, Default)]
 pub(crate) struct DeadLetters {
     letters: BTreeMap<Seq, Arc<DeadLetter>>,
-    by_task: HashMap<TaskId, BTreeSet<Seq>>,
+    by_task: HashMap<TaskKey, BTreeSet<Seq>>,
     retrying: BTreeSet<Seq>,
 }
 
@@ -18,7 +18,7 @@ impl DeadLetters {
     /// Adds or replaces one. Returns those that go to keep the limit, oldest first.
     pub(crate) fn put(&mut self, letter: Arc<DeadLetter>, limit: usize) -> Vec<Arc<DeadLetter>> {
         self.retrying.remove(&letter.seq);
-        self.by_task.entry(letter.event.task.clone()).or_default().insert(letter.seq);
+        self.by_task.entry(letter.event.task_key()).or_default().insert(letter.seq);
         self.letters.insert(letter.seq, letter);
         let mut dropped = Vec::new();
         while self.letters.len() > limit.max(1) {
@@ -33,10 +33,11 @@ impl DeadLetters {
     pub(crate) fn remove(&mut self, seq: Seq) -> Option<Arc<DeadLetter>> {
         let letter = self.letters.remove(&seq)?;
         self.retrying.remove(&seq);
-        if let Some(seqs) = self.by_task.get_mut(&letter.event.task) {
+        let task = letter.event.task_key();
+        if let Some(seqs) = self.by_task.get_mut(&task) {
             seqs.remove(&seq);
             if seqs.is_empty() {
-                self.by_task.remove(&letter.event.task);
+                self.by_task.remove(&task);
             }
         }
         Some(letter)
@@ -69,7 +70,7 @@ impl DeadLetters {
     }
 
     /// An event of this task has been handled well: earlier letters of it are history now. Returns those that changed.
-    pub(crate) fn supersede(&mut self, task: &TaskId, before: Option<Seq>) -> Vec<Arc<DeadLetter>> {
+    pub(crate) fn supersede(&mut self, task: &TaskKey, before: Option<Seq>) -> Vec<Arc<DeadLetter>> {
         let Some(seqs) = self.by_task.get(task) else { return Vec::new() };
         let mut changed = Vec::new();
         for seq in seqs.iter().filter(|seq| before.is_none_or(|before| **seq < before)) {

@@ -58,6 +58,7 @@ mod tests {
 
     fn key(n: i64) -> EventKey {
         let event = TaskEvent {
+            source: None,
             task: TaskId::new("t").unwrap(),
             status: TaskStatus::Running,
             app: AppId::parse("/a").unwrap(),

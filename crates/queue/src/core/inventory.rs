@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use mconn_model::{InventoryItem, TaskId};
+use mconn_model::{InventoryItem, TaskKey};
 use mconn_module::InventoryReader;
 
 type Items = BTreeMap<Arc<str>, Arc<InventoryItem>>;
@@ -29,9 +29,9 @@ impl Inventory {
         self.read().len()
     }
 
-    /// Ids of all tasks that some item is about.
-    pub(crate) fn tasks(&self) -> HashSet<TaskId> {
-        self.read().values().map(|item| item.event.task.clone()).collect()
+    /// All tasks that some item is about.
+    pub(crate) fn tasks(&self) -> HashSet<TaskKey> {
+        self.read().values().map(|item| item.event.task_key()).collect()
     }
 
     // A panic in between leaves a whole map: there is nothing but single map operations under the lock.

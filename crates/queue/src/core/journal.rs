@@ -163,6 +163,7 @@ mod tests {
         let mut journal = Journal::default();
         for seq in 0..events {
             let event = TaskEvent {
+                source: None,
                 task: TaskId::new(&format!("t{seq}")).unwrap(),
                 status: TaskStatus::Running,
                 app: AppId::parse("/a").unwrap(),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{TaskEvent, TaskId};
+use mconn_model::{TaskEvent, TaskKey};
 use mconn_store::Seq;
 
 /// A job's place. Clean-up jobs have negative places, so that they come before events.
@@ -55,7 +55,7 @@ pub(crate) enum Phase {
 pub(crate) struct Lane {
     jobs: BTreeMap<JobId, Job>,
     /// Jobs of a task in order; the first is the only one that may run.
-    by_task: HashMap<TaskId, VecDeque<JobId>>,
+    by_task: HashMap<TaskKey, VecDeque<JobId>>,
     runnable: BTreeSet<JobId>,
     parked: BTreeSet<(Duration, JobId)>,
     running: usize,
@@ -80,7 +80,7 @@ impl Lane {
     }
 
     fn insert(&mut self, id: JobId, job: Job) {
-        let queue = self.by_task.entry(job.event.task.clone()).or_default();
+        let queue = self.by_task.entry(job.event.task_key()).or_default();
         queue.push_back(id);
         if queue.len() == 1 {
             self.runnable.insert(id);
@@ -101,7 +101,8 @@ impl Lane {
     pub(crate) fn finish(&mut self, id: JobId) -> Option<Job> {
         let job = self.jobs.remove(&id)?;
         self.running -= 1;
-        if let Some(queue) = self.by_task.get_mut(&job.event.task) {
+        let task = job.event.task_key();
+        if let Some(queue) = self.by_task.get_mut(&task) {
             debug_assert_eq!(queue.front(), Some(&id), "only the first job of a task runs");
             queue.pop_front();
             match queue.front() {
@@ -109,7 +110,7 @@ impl Lane {
                     self.runnable.insert(*next);
                 }
                 None => {
-                    self.by_task.remove(&job.event.task);
+                    self.by_task.remove(&task);
                 }
             }
         }
@@ -160,7 +161,7 @@ impl Lane {
     }
 
     /// Whether anything of this task waits or runs.
-    pub(crate) fn has_task(&self, task: &TaskId) -> bool {
+    pub(crate) fn has_task(&self, task: &TaskKey) -> bool {
         self.by_task.contains_key(task)
     }
 
@@ -191,11 +192,12 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mconn_model::{AppId, TaskStatus};
+    use mconn_model::{AppId, TaskId, TaskStatus};
     use proptest::prelude::*;
 
     fn job(task: &str, origin: Origin) -> Job {
         let event = TaskEvent {
+            source: None,
             task: TaskId::new(task).unwrap(),
             status: TaskStatus::Running,
             app: AppId::parse("/a").unwrap(),

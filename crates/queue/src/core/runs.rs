@@ -195,7 +195,7 @@ impl Core {
             StateName::Idle | StateName::Started => {}
         }
         if let Some(touched) = &mut slot.sync.touched {
-            touched.insert(job.event.task.clone());
+            touched.insert(job.event.task_key());
         }
         let module = slot.name();
         if state == StateName::UndefinedStatus && !expected_by_modules(&job.event.status) {
@@ -215,7 +215,7 @@ impl Core {
                 Origin::Journal(seq) | Origin::DeadLetter(seq) => Some(seq),
                 Origin::Cleanup => None,
             };
-            for letter in slot.dead.supersede(&job.event.task, before) {
+            for letter in slot.dead.supersede(&job.event.task_key(), before) {
                 self.outbox.result(Write::PutDeadLetter(letter));
             }
         }
@@ -327,7 +327,7 @@ impl Core {
     ) -> Result<(), &'static str> {
         let slot = &mut self.slots[index];
         let Some(letter) = slot.dead.get(seq).cloned() else { return Err("there is no such dead letter") };
-        if slot.lane.has_task(&letter.event.task) && !force {
+        if slot.lane.has_task(&letter.event.task_key()) && !force {
             return Err(
                 "a later event of the same task waits or runs: retrying this one would turn back time; force it \
                         if you mean it",

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{AppId, ModuleName, Preset, TaskId};
+use mconn_model::{AppId, ModuleName, Preset, TaskKey};
 
 use super::dead::DeadLetters;
 use super::inventory::Inventory;
@@ -34,9 +34,9 @@ pub(crate) struct Slot {
 pub(crate) struct SyncState {
     /// While Marathon's list is on its way: tasks whose jobs have ended since it was asked for. The list may be older
     /// than what they did, so they are left alone.
-    pub(crate) touched: Option<HashSet<TaskId>>,
+    pub(crate) touched: Option<HashSet<TaskKey>>,
     /// Tasks whose removal a sync held back, and when.
-    pub(crate) held: Option<(HashSet<TaskId>, Duration)>,
+    pub(crate) held: Option<(HashSet<TaskKey>, Duration)>,
 }
 
 /// Numbers since the start.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{TaskEvent, TaskId, TaskStatus};
+use mconn_model::{TaskEvent, TaskKey, TaskStatus};
 use mconn_module::{CleanupTask, InventoryReader, SyncDifference};
 
 use super::lane::{Job, Origin, Phase};
@@ -38,7 +38,8 @@ impl Core {
     /// The list is here: what is missing in the inventory, and what is wrong.
     ///
     /// Takes time in proportion to both lists. Left alone are tasks of apps without an enabled preset, and tasks of
-    /// which anything waits, runs, is about to be accepted, or has ended since the list was asked for.
+    /// which anything waits, runs, is about to be accepted, or has ended since the list was asked for. Nothing is wrong of
+    /// a source whose tasks are not all in the list.
     pub(crate) fn finish_sync(
         &mut self,
         slot: usize,
@@ -46,8 +47,8 @@ impl Core {
         asked_for: bool,
         now: Now,
     ) -> SyncDifference {
-        let undecided: HashSet<TaskId> =
-            self.outbox.undecided_events().map(|entry| entry.event.task.clone()).collect();
+        let undecided: HashSet<TaskKey> =
+            self.outbox.undecided_events().map(|entry| entry.event.task_key()).collect();
         let slot = &mut self.slots[slot];
         let name = slot.name();
         let touched = slot.sync.touched.take().unwrap_or_default();
@@ -55,20 +56,20 @@ impl Core {
 
         let notices = &mut self.notices;
         let lane = &slot.lane;
-        let mut left_alone = |task: &TaskId| {
+        let mut left_alone = |task: &TaskKey| {
             let busy = lane.has_task(task) || undecided.contains(task);
             if busy {
-                notices.push(Notice::SyncSkipped { module: name.clone(), task: task.clone() });
+                notices.push(Notice::SyncSkipped { module: name.clone(), task: task.task.clone() });
             }
             busy || touched.contains(task)
         };
         let known = slot.inventory.tasks();
-        let runs: HashSet<&TaskId> = running.tasks.iter().map(|task| &task.id).collect();
+        let runs: HashSet<TaskKey> = running.tasks.iter().map(RunningTask::key).collect();
         let missing: Vec<TaskEvent> = running
             .tasks
             .iter()
-            .filter(|task| !known.contains(&task.id) && slot.has_enabled_preset(&task.app))
-            .filter(|task| !left_alone(&task.id))
+            .filter(|task| !known.contains(&task.key()) && slot.has_enabled_preset(&task.app))
+            .filter(|task| !left_alone(&task.key()))
             .map(RunningTask::as_event)
             .collect();
         let mut wrong: Vec<TaskEvent> = slot
@@ -76,11 +77,11 @@ impl Core {
             .all()
             .iter()
             .filter(|item| {
-                running.complete
-                    && !runs.contains(&item.event.task)
+                running.complete.contains(&item.event.source)
+                    && !runs.contains(&item.event.task_key())
                     && slot.has_enabled_preset(&item.event.app)
             })
-            .filter(|item| !left_alone(&item.event.task))
+            .filter(|item| !left_alone(&item.event.task_key()))
             .map(|item| item.event.clone())
             .collect();
 
@@ -91,12 +92,12 @@ impl Core {
             match &slot.sync.held {
                 // An earlier sync saw the same: believe it, for those that both saw.
                 Some((before, since)) if asked_for || now.mono >= *since + AGREE_AFTER => {
-                    wrong.retain(|event| before.contains(&event.task));
+                    wrong.retain(|event| before.contains(&event.task_key()));
                     slot.sync.held = None;
                 }
                 Some(_) => wrong.clear(),
                 None => {
-                    let all = wrong.iter().map(|event| event.task.clone()).collect();
+                    let all = wrong.iter().map(TaskEvent::task_key).collect();
                     let (wrong_count, of) = (wrong.len(), known.len());
                     wrong.clear();
                     slot.sync.held = Some((all, now.mono));
@@ -143,8 +144,13 @@ fn cleanup_job(event: TaskEvent) -> Job {
 }
 
 impl RunningTask {
+    fn key(&self) -> TaskKey {
+        TaskKey { source: self.source.clone(), task: self.id.clone() }
+    }
+
     fn as_event(&self) -> TaskEvent {
         TaskEvent {
+            source: self.source.clone(),
             task: self.id.clone(),
             status: TaskStatus::Running,
             app: self.app.clone(),

@@ -1,11 +1,11 @@
 //! When to sync, and fetching the list of running tasks: one fetch at a time, shared by all modules that wait for one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{AppId, TaskId};
+use mconn_model::{AppId, SourceId, TaskId};
 use mconn_store::BoxFuture;
 
 use super::run::message;
@@ -16,6 +16,8 @@ use crate::{SyncError, SyncOutcome};
 /// A task that runs, as the source lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningTask {
+    /// Whose it is, as in [`mconn_model::TaskEvent::source`].
+    pub source: Option<SourceId>,
     /// Mesos task id.
     pub id: TaskId,
     /// Its app.
@@ -26,19 +28,22 @@ pub struct RunningTask {
     pub ports: Vec<u16>,
 }
 
-/// What runs.
+/// What runs, in all sources.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RunningList {
     /// The tasks that could be read.
     pub tasks: Vec<RunningTask>,
-    /// Whether these are all. If some could not be read, nothing is removed because it is absent.
-    pub complete: bool,
+    /// Sources whose tasks are all here. Of any other source (it does not answer, it has tasks that could not be read, it
+    /// is not configured any more) nothing is removed because it is absent.
+    pub complete: BTreeSet<Option<SourceId>>,
+    /// Sources that gave no list. While there are some, automatic syncs are tried again as after a failure.
+    pub unread: usize,
 }
 
 /// Where the list of running tasks comes from.
 pub trait RunningTasks: Send + Sync + 'static {
-    /// Everything that runs now. An error (all hosts tried, with the reason of each) leaves inventories untouched. Must
-    /// have a deadline of its own.
+    /// Everything that runs now, in all sources that answer. An error (no source answers, with the reason of each) leaves
+    /// inventories untouched. Must have a deadline of its own.
     fn fetch(&self) -> BoxFuture<'static, Result<RunningList, String>>;
 }
 
@@ -197,7 +202,11 @@ impl Shell {
         let round = std::mem::replace(&mut self.syncs.current, std::mem::take(&mut self.syncs.next));
         match listing {
             Ok(running) => {
-                self.syncs.retry = None;
+                if running.unread > 0 {
+                    self.syncs.failed(round.automatic, self.clock.now().mono);
+                } else {
+                    self.syncs.retry = None;
+                }
                 for (slot, answers) in round.slots {
                     let outcome = self.compare(slot, &running, !answers.is_empty());
                     for answer in answers {
@@ -228,6 +237,10 @@ impl Shell {
             difference.as_cleanup_tasks()
         });
         self.core.add_cleanup(slot, tasks, self.clock.now());
-        SyncOutcome { missing: difference.missing.len(), wrong: difference.wrong.len() }
+        SyncOutcome {
+            missing: difference.missing.len(),
+            wrong: difference.wrong.len(),
+            unread: running.unread,
+        }
     }
 }

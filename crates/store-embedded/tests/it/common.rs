@@ -15,6 +15,7 @@ pub(crate) fn app(id: &str) -> AppId {
 
 pub(crate) fn event(task: &str) -> TaskEvent {
     TaskEvent {
+        source: None,
         task: TaskId::new(task).unwrap(),
         status: TaskStatus::Running,
         app: app("/group/app"),

@@ -1,6 +1,6 @@
 //! A task event as the API shows it.
 
-use mconn_model::{EventTimestamp, TaskEvent};
+use mconn_model::{EventTimestamp, SourceId, TaskEvent};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -8,6 +8,9 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Task<'a> {
+    /// The Marathon that it belongs to; missing for the one of MCONN_MARATHON_HOSTS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
     task_id: &'a str,
     task_status: &'a str,
     app_id: &'a str,
@@ -31,6 +34,7 @@ pub(crate) enum Time<'a> {
 impl<'a> From<&'a TaskEvent> for Task<'a> {
     fn from(event: &'a TaskEvent) -> Self {
         Self {
+            source: event.source.as_ref().map(SourceId::as_str),
             task_id: event.task.as_str(),
             task_status: event.status.as_str(),
             app_id: event.app.as_str(),

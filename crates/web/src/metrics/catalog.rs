@@ -25,6 +25,13 @@ struct FreshnessLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    source: String,
+    kind: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VerdictLabels {
     verdict: &'static str,
 }
@@ -81,8 +88,33 @@ fn sources(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock) {
     }
 }
 
+/// What a source is asked, and what it may still be asked.
+fn requests(registry: &mut Registry, followers: &[Follower]) {
+    let requests = Family::<RequestLabels, Counter>::default();
+    let budget = Family::<SourceLabels, Gauge>::default();
+    let left = Family::<SourceLabels, Gauge<f64, AtomicU64>>::default();
+    for follower in followers {
+        let (source, counts) = (follower.source.to_string(), (follower.counts)());
+        for of_kind in counts.requests.iter().filter(|of_kind| !of_kind.kind.is_empty()) {
+            for (result, count) in [("ok", of_kind.ok), ("failed", of_kind.failed)] {
+                let labels = RequestLabels { source: source.clone(), kind: of_kind.kind, result };
+                requests.get_or_create(&labels).inc_by(count);
+            }
+        }
+        let labels = SourceLabels { source };
+        budget.get_or_create(&labels).set(counts.budget_per_minute.into());
+        left.get_or_create(&labels).set(counts.budget_left);
+    }
+    registry.register("source_requests", "Requests to a source", requests);
+    let help = "Requests a minute that changes may cause in the long run (MCONN_MARATHON_REQUEST_BUDGET)";
+    registry.register("source_request_budget", help, budget);
+    let help = "How many of these could be made at once now";
+    registry.register("source_request_budget_left", help, left);
+}
+
 /// What came in and what did not, before the catalog saw any of it.
 pub(super) fn followers(registry: &mut Registry, followers: &[Follower]) {
+    requests(registry, followers);
     type Read = fn(&FollowerCounts) -> u64;
     let rows: [(&str, &str, Read); 6] = [
         ("follower_events", "Events of streams that were read", |c| c.events),

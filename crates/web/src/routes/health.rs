@@ -5,11 +5,11 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use mconn_model::Freshness;
+use mconn_model::{Freshness, SourceState};
 use mconn_queue::Stats;
 
 use super::Ctx;
-use crate::app::Shared;
+use crate::app::{ReadyWhen, Shared};
 use crate::dto::health::{FreshnessPage, Live, QueueHealth, Ready, SourceFreshness, StoreHealth};
 use crate::dto::seconds;
 use crate::json::{self, Json};
@@ -20,7 +20,8 @@ pub(crate) async fn live() -> Response {
     Json(Live { status: "ok" }).into_response()
 }
 
-/// Whether this node can do its work: the queue answers, and the store works.
+/// Whether this node can do its work: the queue answers, the store works, and the sources were read once
+/// (MCONN_MARATHON_READY says which). A source that goes away later does not matter here, but for freshness.
 #[utoipa::path(get, path = "/v1/health/ready", tag = "health",
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 pub(crate) async fn ready(State(ctx): Ctx) -> Response {
@@ -39,6 +40,7 @@ pub(crate) async fn ready(State(ctx): Ctx) -> Response {
             }
         }
     }
+    reasons.extend(never_read(&ctx));
     let page = Ready {
         status: word(reasons.is_empty()),
         message: (!reasons.is_empty()).then(|| reasons.join("; ")),
@@ -50,6 +52,20 @@ pub(crate) async fn ready(State(ctx): Ctx) -> Response {
         queue: stats.ok().map(|stats| queue(&stats)),
     };
     json::respond(status(page.message.is_none()), &page)
+}
+
+/// The sources that were never read, if that matters.
+fn never_read(ctx: &Shared) -> Option<String> {
+    let snapshot = ctx.app.catalog.borrow().clone();
+    let never = |state: &SourceState| state.freshness == Freshness::Never;
+    let missing: Vec<_> = snapshot.sources.iter().filter(|(_, state)| never(state)).collect();
+    let matters = match ctx.app.ready {
+        ReadyWhen::EverySource => !missing.is_empty(),
+        ReadyWhen::AnySource => !missing.is_empty() && missing.len() == snapshot.sources.len(),
+        ReadyWhen::NoSource => false,
+    };
+    let names = || missing.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(", ");
+    matters.then(|| format!("never read completely: {} (see /v1/health/freshness)", names()))
 }
 
 fn queue(stats: &Stats) -> QueueHealth {

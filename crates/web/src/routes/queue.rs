@@ -1,9 +1,9 @@
 //! Intake and main queue (spec/mconn.md sections 4.1 and 4.2).
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use mconn_model::TaskEvent;
+use mconn_model::{SourceId, TaskEvent};
 use mconn_queue::SyncTrigger;
 
 use super::Ctx;
@@ -26,6 +26,8 @@ pub(crate) async fn list(State(ctx): Ctx) -> Result<Response, Problem> {
 
 /// Takes an event of Marathon. A 200 with a task id promises that the event is durable.
 #[utoipa::path(post, path = "/v1/queue", tag = "queue", security(()), request_body = Event,
+    params(("source" = Option<String>, Query, description = "The Marathon that the event is of, if it is not the one of \
+        MCONN_MARATHON_HOSTS. Callbacks that a node registers have it")),
     responses(
         (status = 200, body = Accepted, description = "Accepted; or a Refusal for event types that are of no interest; \
             or nothing for scheduler_registered_event"),
@@ -33,10 +35,17 @@ pub(crate) async fn list(State(ctx): Ctx) -> Result<Response, Problem> {
         (status = 413, body = crate::dto::Refusal<'static>),
         (status = 503, body = crate::dto::Refusal<'static>, description = "Not accepted: send it again after Retry-After"),
     ))]
-pub(crate) async fn accept(State(ctx): Ctx, posted: Posted) -> Result<Response, Problem> {
+pub(crate) async fn accept(
+    State(ctx): Ctx,
+    RawQuery(query): RawQuery,
+    posted: Posted,
+) -> Result<Response, Problem> {
     let event = PostedEvent::read(&posted)?;
     match event.kind() {
-        Some(STATUS_UPDATE) if ctx.app.callbacks => take(&ctx, event.into_task_event()?).await,
+        Some(STATUS_UPDATE) if ctx.app.callbacks => {
+            let source = source(&ctx, query.as_deref().unwrap_or_default())?;
+            take(&ctx, event.into_task_event(source)?).await
+        }
         Some(STATUS_UPDATE) => Err(Problem::mild(
             Cause::RejectedEvent,
             "Events are taken from Marathon's event stream, not from callbacks",
@@ -51,6 +60,22 @@ pub(crate) async fn accept(State(ctx): Ctx, posted: Posted) -> Result<Response, 
             let kind = event.kind_for_people();
             tracing::info!(context = "Middlewares", "Ignoring eventType \"{}\"", Escaped(&kind));
             Err(Problem::mild(Cause::RejectedEvent, format!("EventType has been rejected: {kind}")))
+        }
+    }
+}
+
+/// What the event's source is called in the queue. One that nobody follows could never be compared with what runs.
+fn source(ctx: &Shared, query: &str) -> Result<Option<SourceId>, Problem> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    let Some((_, named)) = pairs.find(|(name, _)| name == "source") else { return Ok(None) };
+    let followers = &ctx.app.followers;
+    match followers.iter().find(|follower| follower.source.as_str() == named) {
+        Some(follower) => Ok(follower.mark.clone()),
+        None => {
+            let known: Vec<_> = followers.iter().map(|follower| follower.source.as_str()).collect();
+            let reason = format!("no Marathon \"{}\" is followed", Escaped(&named));
+            Err(Problem::bad(Cause::BadEvent, reason)
+                .hint(format!("source is one of: {} (MCONN_MARATHON_CLUSTERS)", known.join(", "))))
         }
     }
 }

@@ -32,6 +32,11 @@ pub(crate) async fn one(State(ctx): Ctx, Path(module): Path<String>) -> Result<R
     if queue.modules().iter().any(|setup| setup.module.name().as_str() == module) {
         tracing::info!(context = "IndexRouter", "Force sync of module \"{}\"!", Escaped(&module));
     }
-    queue.sync(&module, SyncTrigger::Request).await?;
-    Ok(Json(Done::new(format!("Force sync of module: {module}"))).into_response())
+    let outcome = queue.sync(&module, SyncTrigger::Request).await?;
+    let mut message = format!("Force sync of module: {module}");
+    if outcome.unread > 0 {
+        // Nobody has several sources who knows the original's message alone.
+        message += &format!(" ({} sources gave no list, their tasks were left alone)", outcome.unread);
+    }
+    Ok(Json(Done::new(message)).into_response())
 }

@@ -7,7 +7,7 @@ use mconn_model::{Freshness, Snapshot, SourceId, SourceState};
 
 use crate::catalog::{snapshot, state};
 use crate::client::Ask;
-use crate::node::Node;
+use crate::node::{Node, Setup};
 
 #[tokio::test]
 async fn a_node_that_works_is_live_and_ready() {
@@ -38,6 +38,28 @@ async fn a_source_that_is_away_is_told() {
         assert_eq!(answer.status, status, "{answer:?}");
         assert!(answer.text().contains(text), "{answer:?}");
         assert_eq!(answer.json()["sources"]["marathon:8080"]["freshness"], freshness.as_str());
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_ready_when_its_sources_were_read_once() {
+    use Freshness::{Fresh, Never, Stale};
+    use mconn_web::ReadyWhen::{AnySource, EverySource, NoSource};
+    for (ready, sources, status) in [
+        (EverySource, &[][..], 200),
+        (EverySource, &[Never, Fresh], 503),
+        (EverySource, &[Stale, Fresh], 200),
+        (AnySource, &[Never, Stale], 200),
+        (AnySource, &[Never, Never], 503),
+        (NoSource, &[Never], 200),
+    ] {
+        let node = Node::with(Setup { ready, ..Setup::default() }).await;
+        let named = ["east", "west"].iter().zip(sources);
+        let sources = named.map(|(name, freshness)| (SourceId::new(name).unwrap(), state(*freshness)));
+        node.catalog.send_replace(Arc::new(Snapshot { sources: sources.collect(), ..Snapshot::default() }));
+        let answer = node.get("/v1/health/ready").await;
+        assert_eq!(answer.status, status, "{ready:?}: {answer:?}");
+        assert_eq!(answer.text().contains("never read completely: east"), status == 503, "{answer:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use mconn_model::{ModuleName, Snapshot, SourceId};
 use mconn_module::{BoxFuture, Failure, Module, Outcome, Run, TaskStatus};
 use mconn_queue::{ModuleSetup, Notice, QueueHandle, RunningList, RunningTask, RunningTasks, Settings};
 use mconn_store::{Contents, MemoryStore, Store, StoreError, Write};
-use mconn_web::{App, Build, Credentials, Follower, FollowerCounts, Limits, Served, serve};
+use mconn_web::{App, Build, Credentials, Follower, FollowerCounts, Limits, ReadyWhen, Served, serve};
 use serde_json::json;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -89,7 +89,11 @@ struct Marathon(Arc<Mutex<Listing>>);
 
 impl RunningTasks for Marathon {
     fn fetch(&self) -> BoxFuture<'static, Result<RunningList, String>> {
-        let listing = self.0.lock().unwrap().clone().map(|tasks| RunningList { tasks, complete: true });
+        let listing = self.0.lock().unwrap().clone().map(|tasks| RunningList {
+            tasks,
+            complete: [None].into(),
+            unread: 0,
+        });
         Box::pin(async move { listing })
     }
 }
@@ -102,6 +106,7 @@ pub(crate) struct Setup {
     pub(crate) queue: Settings,
     pub(crate) modules: Vec<&'static str>,
     pub(crate) callbacks: bool,
+    pub(crate) ready: ReadyWhen,
 }
 
 impl Default for Setup {
@@ -112,6 +117,7 @@ impl Default for Setup {
             queue: Settings::default(),
             modules: vec!["Test"],
             callbacks: true,
+            ready: ReadyWhen::EverySource,
         }
     }
 }
@@ -166,8 +172,10 @@ impl Node {
             catalog: snapshots,
             followers: vec![Follower {
                 source: SourceId::new("m").unwrap(),
+                mark: None,
                 counts: Arc::new(|| FollowerCounts { undecodable: 7, ..FollowerCounts::default() }),
             }],
+            ready: setup.ready,
             credentials: setup.credentials,
             authority: "node.example:1234".to_owned(),
             server_url: "http://node.example:1234".to_owned(),

@@ -74,6 +74,7 @@ async fn sync_answers_when_marathons_list_is_in() {
     let node = Node::start().await;
     node.preset("/a", r#"{"hold":true}"#).await;
     let running = RunningTask {
+        source: None,
         id: TaskId::new("t1").unwrap(),
         app: AppId::parse("/a").unwrap(),
         host: Some("h".into()),

@@ -3,13 +3,16 @@
 mod events;
 mod failures;
 mod loss;
+mod sources;
 mod syncs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{AppId, EventTimestamp, ModuleName, Preset, TaskEvent, TaskId, TaskStatus, Timestamp};
+use mconn_model::{
+    AppId, EventTimestamp, ModuleName, Preset, SourceId, TaskEvent, TaskId, TaskStatus, Timestamp,
+};
 use mconn_module::{Failure, InventoryEdit, InventoryReader, Outcome};
 use mconn_store::{Contents, MemoryStore, Store, StoreError, StoreErrorKind};
 use proptest::prelude::*;
@@ -27,6 +30,8 @@ struct Harness {
     notices: Vec<Notice>,
     /// Whether Marathon's lists can be read whole.
     complete: bool,
+    /// The source of whatever happens.
+    source: Option<SourceId>,
     /// Whether somebody asks for the syncs.
     asked_for: bool,
 }
@@ -50,6 +55,7 @@ impl Harness {
             active: Vec::new(),
             notices: Vec::new(),
             complete: true,
+            source: None,
             asked_for: false,
         };
         harness.collect();
@@ -83,7 +89,9 @@ impl Harness {
     }
 
     fn accept(&mut self, task: &str, status: &str) {
-        self.core.accept(vec![event(task, status, self.now.mono.as_millis() as i64)], self.now).unwrap();
+        let source = self.source.clone();
+        let event = TaskEvent { source, ..event(task, status, self.now.mono.as_millis() as i64) };
+        self.core.accept(vec![event], self.now).unwrap();
         self.commit();
     }
 
@@ -112,7 +120,7 @@ impl Harness {
 
     /// Ends it well, putting the task into the inventory, or removing it.
     fn finish(&mut self) -> String {
-        let task = self.active[0].event.task.to_string();
+        let task = self.active[0].event.task_key().to_string();
         let edit = match self.active[0].event.status {
             TaskStatus::Running => InventoryEdit::Put(json!("here")),
             _ => InventoryEdit::Remove,
@@ -153,13 +161,18 @@ impl Harness {
         let tasks: Vec<RunningTask> = running
             .iter()
             .map(|id| RunningTask {
+                source: self.source.clone(),
                 id: TaskId::new(id).unwrap(),
                 app: AppId::parse("/a").unwrap(),
                 host: Some("h".into()),
                 ports: vec![1],
             })
             .collect();
-        let running = RunningList { tasks, complete: self.complete };
+        let running = RunningList {
+            tasks,
+            complete: self.complete.then_some(self.source.clone()).into_iter().collect(),
+            unread: 0,
+        };
         let difference = self.core.finish_sync(slot, &running, self.asked_for, self.now);
         self.core.add_cleanup(slot, difference.as_cleanup_tasks(), self.now);
         self.collect();
@@ -169,6 +182,7 @@ impl Harness {
 
 fn event(task: &str, status: &str, at: i64) -> TaskEvent {
     TaskEvent {
+        source: None,
         task: TaskId::new(task).unwrap(),
         status: TaskStatus::parse(status),
         app: AppId::parse("/a").unwrap(),
