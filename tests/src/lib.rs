@@ -4,6 +4,7 @@
 //! **Never** a fixed port, a fixed path, or a pause instead of a condition.
 
 mod fake;
+pub mod level;
 mod process;
 
 use std::time::Duration;
