@@ -52,6 +52,7 @@ pub const WANTED: &[&str] = &[
     "told by TASK_KILLING",
     "told by an end",
     "told by a condition",
+    "told by a successor",
     "told by a changed goal",
     "told by a kill event",
     "told by a plan that stops",

@@ -84,7 +84,7 @@ impl World {
         self.log(&format!("POST {body}"));
         self.command(Command::CreateApp {
             body,
-            force: self.now.as_millis() % 2 == 0,
+            force: self.now.as_millis().is_multiple_of(2),
             caller: Self::caller(),
         });
     }

@@ -39,8 +39,12 @@ impl Truth {
         match &*event.event_type {
             "status_update_event" => {
                 let state = state(text("taskStatus"));
+                let before = text("taskId")
+                    .rsplit_once("._app.")
+                    .and_then(|(instance, _)| self.by_instance.get(instance));
+                let before = before.copied();
                 let task = self.status(text("taskId"), text("appId"), state, number, now);
-                Meaning::Status { task, state }
+                Meaning::Status { task, state, before: before.filter(|before| *before != task) }
             }
             "instance_changed_event" => {
                 let Some(task) = instance("instanceId") else { return other(Some(text("runSpecId"))) };
@@ -132,6 +136,7 @@ impl Truth {
             heard: 0,
             condition: None,
             blink: Default::default(),
+            passed: false,
         });
         at
     }

@@ -8,8 +8,8 @@ pub(crate) type At = usize;
 /// What an event says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// A task has entered a state.
-    Status { task: At, state: &'static str },
+    /// A task has entered a state. The first one of it tells that the instance's task before has ended.
+    Status { task: At, state: &'static str, before: Option<At> },
     /// An instance's condition. `hint` if it says by itself that the task goes.
     Condition { task: At, condition: String, hint: bool },
     /// An instance shall go, which shows in its condition being told once more. `before` told it first.
@@ -32,7 +32,8 @@ impl Meaning {
     /// The tasks that are told to go by this event.
     pub(crate) fn going(&self) -> &[At] {
         match self {
-            Self::Status { task, state } if is_leaving(state) => std::slice::from_ref(task),
+            Self::Status { task, state, .. } if is_leaving(state) => std::slice::from_ref(task),
+            Self::Status { before: Some(before), .. } => std::slice::from_ref(before),
             Self::Condition { task, hint: true, .. } | Self::Goal { task, .. } | Self::Kill { task } => {
                 std::slice::from_ref(task)
             }
@@ -57,6 +58,7 @@ impl Meaning {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Status { state: "TASK_KILLING", .. } => "told by TASK_KILLING",
+            Self::Status { before: Some(_), .. } => "told by a successor",
             Self::Status { state: "TASK_UNREACHABLE", .. } => "told by an unreachable agent",
             Self::Goal { .. } => "told by a changed goal",
             Self::Kill { .. } => "told by a kill event",

@@ -56,6 +56,8 @@ pub(super) struct Task {
     pub(super) condition: Option<(String, usize)>,
     /// It ran, or passed its last check, within the present step.
     blink: Blink,
+    /// Every check had passed when results were last known.
+    passed: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -198,13 +200,18 @@ impl Task {
         let blink = std::mem::take(&mut self.blink);
         let running =
             blink.ran || blink.passed || glance.is_some_and(|glance| glance.condition == Condition::Running);
-        let passes = blink.passed || glance.is_none_or(|glance| glance.passes);
+        // That a new leader has forgotten a result does not make the task another one.
+        let failing = glance.is_some_and(|glance| glance.failing);
+        let passes = blink.passed || glance.is_none_or(|glance| glance.passes) || (self.passed && !failing);
+        // Before it runs it has no checks to pass.
+        self.passed = passes && running;
         let ready = glance.is_none_or(|glance| glance.ready);
         self.lacks = match (running, passes, ready) {
             (true, true, true) => "",
             (true, true, false) => "its readiness check has not passed",
             (true, false, _) => "not every health check has passed",
-            (false, ..) => "it does not run",
+            // It has run, and lacked what it lacked.
+            (false, ..) => self.lacks,
         };
         if self.lacks.is_empty() {
             self.first_ready.get_or_insert(now);
