@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppId, AppTask, Cause, ClusterEvent, DeploymentPhase, InstanceCondition, InstanceId, IpAddress,
-    Rule, StatusUpdate, TaskId, TaskStatus, Timestamp,
+    App, AppId, AppTask, Cause, ClusterEvent, DeploymentPhase, EventTimestamp, InstanceCondition, InstanceId,
+    IpAddress, Rule, StatusUpdate, TaskId, TaskStatus, Timestamp,
 };
 
 use crate::effects::Why;
@@ -96,6 +96,7 @@ impl Source {
     fn fold_status(&mut self, update: StatusUpdate, step: &mut Step<'_>) {
         let StatusUpdate { event, agent, addresses, version, message: _ } = update;
         step.effects.task_events.push(event.clone());
+        let told_at = event.timestamp.as_ref().and_then(instant);
         let (app, id, status) = (event.app, event.task, event.status);
         self.suspects.explain(&app);
         if status.is_terminal() {
@@ -117,6 +118,10 @@ impl Source {
         let mut task = match known {
             // A late or repeated event must not bring a task back from its way out.
             Some(task) if goes_back(&task.status, &status) => return self.mark_living(&app, step),
+            // Late, by Marathon's own clock: an answer decides whether the agent is really back.
+            Some(task) if task.status == TaskStatus::Unreachable && self.is_late(&id, told_at) => {
+                return self.mark_living(&app, step);
+            }
             Some(task) => task,
             None if leaving && !self.is_living(&app, step) => return self.mark_living(&app, step),
             None => bare_task(&app, &id),
@@ -136,13 +141,20 @@ impl Source {
         let number = self.state.events;
         let memory = self.recall(&app, &id, step.now, step.settings);
         memory.event = number;
+        memory.told_at = told_at;
         // An answer may have been ahead of this event; long after it, a repeated state is followed by nothing.
         let new = memory.running_since.is_none_or(|at| step.now < at + step.settings.explain_within);
         let spoken = &mut memory.spoken;
         let said = spoken.last.as_ref().is_some_and(|last| shows(&task.status, last));
-        spoken.due = changed || (new && !said);
+        spoken.due |= !said && (changed || new);
         self.put_task(&app, task, step);
         self.mark(&app, Some(&id), step);
+    }
+
+    /// Whether an event of that time is older than the last one about the task's state.
+    fn is_late(&self, task: &TaskId, told_at: Option<Timestamp>) -> bool {
+        let last = self.memory.get(task).and_then(|memory| memory.told_at);
+        matches!((told_at, last), (Some(at), Some(last)) if at < last)
     }
 
     /// A task of an instance that was launched again (`._app.2` after `._app.1`, 1.8 and later): the one before has ended,
@@ -173,7 +185,7 @@ impl Source {
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
         let known = !tasks.is_empty() && tasks.iter().all(shown);
-        let goal_changed = self.is_goal_change(&tasks, condition);
+        let goal_changed = self.is_goal_change(app, &tasks, condition);
         match condition {
             _ if known => {
                 // Otherwise it is the instance's event after the task's own.
@@ -184,7 +196,7 @@ impl Source {
                 }
                 return;
             }
-            C::Killing => self.hint(app, &tasks, Rule::KillAnnounced, Unless::Never, step),
+            C::Killing => self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step),
             C::Unreachable | C::UnreachableInactive => self.lose_sight(app, &tasks, step),
             C::Finished | C::Failed | C::Killed | C::Error | C::Gone | C::Dropped => {
                 // Empty: the status event came first and removed it.
@@ -193,13 +205,6 @@ impl Source {
                     self.mark_living(app, step);
                 }
                 return;
-            }
-            // Launched again under the same instance: what ran before has ended.
-            C::Scheduled | C::Provisioned | C::Created => {
-                let ran =
-                    |id: &TaskId| self.task(app, id).is_some_and(|e| e.task.status == TaskStatus::Running);
-                let ran: Vec<TaskId> = tasks.into_iter().filter(ran).collect();
-                self.hint(app, &ran, Rule::KillAnnounced, Unless::StillRunning, step);
             }
             _ => {}
         }
@@ -236,7 +241,7 @@ impl Source {
             // it while we do not know how many there are.
             let checks = self
                 .task(app, id)
-                .and_then(|entry| self.definition_of(app, &entry.task, &newest).app)
+                .and_then(|entry| self.definition_of(app, &entry.task, &newest).0.app)
                 .map(|app| app.health_checks.len());
             let several = !whole && checks.is_none_or(|checks| checks > 1);
             let number = self.state.events;
@@ -343,10 +348,9 @@ impl Source {
 
     /// The known tasks of an app that an event means.
     fn tasks_of(&self, app: &AppId, instance: Option<&InstanceId>, task: Option<&TaskId>) -> Vec<TaskId> {
-        if let Some(task) = task
-            && self.task(app, task).is_some()
-        {
-            return vec![task.clone()];
+        if let Some(task) = task {
+            // Its instance may run another one by now.
+            return self.task(app, task).map(|entry| entry.task.id.clone()).into_iter().collect();
         }
         let (Some(instance), Some(work)) = (instance, self.apps.get(app)) else { return Vec::new() };
         let all = work.entry.tasks.iter().filter(|entry| belongs(&entry.task, instance));
@@ -388,6 +392,14 @@ fn bare_task(app: &AppId, id: &TaskId) -> AppTask {
         version: None,
         health: Vec::new(),
         ready: None,
+    }
+}
+
+/// The time that Marathon wrote into an event.
+fn instant(timestamp: &EventTimestamp) -> Option<Timestamp> {
+    match timestamp {
+        EventTimestamp::Text(text) => Timestamp::parse(text),
+        EventTimestamp::Millis(millis) => Some(Timestamp::from_millis(*millis)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! (spec/marathon.md section 4). A goal change is believed while a deployment of the app is under way, the end of an
 //! instance until a later answer still shows its task as running.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mconn_model::{AppId, DeploymentId, DeploymentPhase, InstanceCondition, Rule, TaskId, TaskStatus};
@@ -22,6 +23,15 @@ pub(crate) struct Stopping {
     at: Duration,
 }
 
+/// A deployment under way, as events told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Deploying {
+    /// The last event of it.
+    event: u64,
+    /// What it changes.
+    apps: BTreeSet<AppId>,
+}
+
 impl Source {
     /// Drains tasks by the newest event's hint. An earlier hint stays if it holds for longer.
     pub(crate) fn hint(
@@ -34,7 +44,7 @@ impl Source {
     ) {
         let grace = self.definition(app).app.and_then(|app| app.kill_grace_seconds).unwrap_or(0.0);
         let grace = Duration::try_from_secs_f64(grace).unwrap_or_default().saturating_mul(2);
-        let until = step.now.saturating_add(step.settings.doomed_for.max(grace));
+        let until = step.now.saturating_add(step.settings.doomed_for).saturating_add(grace);
         let event = self.state.events;
         for task in tasks {
             let memory = self.recall(app, task, step.now, step.settings);
@@ -96,7 +106,20 @@ impl Source {
             .get(app)
             .and_then(|work| work.entry.app.as_ref())
             .is_some_and(|app| !app.deployments.is_empty())
-            || self.deploying.values().any(|apps| apps.contains(app))
+            || self.deploying.values().any(|deploying| deploying.apps.contains(app))
+    }
+
+    /// An answer shows which deployments of an app are under way: of those that it does not name the end was not heard.
+    pub(crate) fn confirm_deployments(&mut self, app: &AppId, requested: u64) {
+        let Self { deploying, apps, .. } = self;
+        let Some(definition) = apps.get(app).and_then(|work| work.entry.app.as_ref()) else { return };
+        deploying.retain(|id, deploying| {
+            let named = definition.deployments.iter().any(|deployment| deployment.id == *id);
+            if deploying.event <= requested && !named {
+                deploying.apps.remove(app);
+            }
+            !deploying.apps.is_empty()
+        });
     }
 
     /// Notes what an event says of a deployment, and drains the apps that it stops.
@@ -111,7 +134,9 @@ impl Source {
         match (phase, id) {
             (DeploymentPhase::StepBegan | DeploymentPhase::StepEnded, Some(id)) => {
                 if self.deploying.len() < DEPLOYMENTS_MAX || self.deploying.contains_key(id) {
-                    self.deploying.insert(id.clone(), affected.iter().cloned().collect());
+                    let deploying =
+                        Deploying { event: self.state.events, apps: affected.iter().cloned().collect() };
+                    self.deploying.insert(id.clone(), deploying);
                 }
             }
             (DeploymentPhase::Succeeded | DeploymentPhase::Failed, Some(id)) => {
@@ -127,17 +152,8 @@ impl Source {
                 self.rejudge_app(app, step);
             }
         }
-        // Cancelled: its apps stay. What it has killed already is told by other events.
-        if phase == DeploymentPhase::Failed {
-            for app in affected {
-                let stopped = self.apps.get_mut(app).and_then(|work| {
-                    work.stopping.take_if(|stop| stop.deployment.is_none() || stop.deployment.as_ref() == id)
-                });
-                if stopped.is_some() {
-                    self.rejudge_app(app, step);
-                }
-            }
-        }
+        // A plan that failed was cancelled or superseded. What it has begun to kill dies nevertheless, so a stop is taken
+        // back only by an answer.
     }
 
     /// An answer shows the app although a deployment was to stop it: it was cancelled, or the app is there anew. `true` if
@@ -162,9 +178,22 @@ impl Source {
 
     /// Whether an `instance_changed_event` announces that the instance's goal has changed: it repeats a condition, and no
     /// status event has led up to it (spec/marathon.md section 6.4, scale down).
-    pub(crate) fn is_goal_change(&mut self, tasks: &[TaskId], condition: &InstanceCondition) -> bool {
+    pub(crate) fn is_goal_change(
+        &mut self,
+        app: &AppId,
+        tasks: &[TaskId],
+        condition: &InstanceCondition,
+    ) -> bool {
+        use InstanceCondition as C;
         let (mut repeated, mut due) = (false, false);
         for task in tasks {
+            let running = self.task(app, task).is_some_and(|entry| entry.task.status == TaskStatus::Running);
+            let before =
+                matches!(condition, C::Scheduled | C::Provisioned | C::Created | C::Staging | C::Starting);
+            // Late, or of the task before it: says nothing about what comes next.
+            if running && before {
+                continue;
+            }
             let spoken = &mut self.memory.entry(task.clone()).or_default().spoken;
             due |= std::mem::take(&mut spoken.due);
             // Not heard of it yet: what is known comes from an answer, which is as good.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mconn_model::{AppId, AppTask, Endpoint, Rule, SourceId, TaskEntry, TaskStatus, VerdictKind};
+use mconn_model::{App, AppId, AppTask, Endpoint, Rule, SourceId, TaskEntry, TaskStatus, VerdictKind};
 
 use crate::endpoints::{self, Resolved};
 use crate::memory::TaskMemory;
@@ -18,12 +18,22 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) definition: &'a Definition,
     /// The newest one.
     pub(crate) newest: &'a Definition,
+    /// Whether it is certain that `definition` is the one. If not, the task may have to fulfil what either asks for.
+    pub(crate) certain: bool,
     /// A deployment of the app is known to be under way.
     pub(crate) deploying: bool,
     /// A deployment stops the app.
     pub(crate) stopping: bool,
     pub(crate) now: Duration,
     pub(crate) settings: &'a Settings,
+}
+
+impl Circumstances<'_> {
+    /// The definitions that the task may have been started with.
+    fn possible(&self) -> impl Iterator<Item = &App> {
+        let newest = self.newest.app.as_deref().filter(|_| !self.certain);
+        self.definition.app.as_deref().into_iter().chain(newest)
+    }
 }
 
 /// The entry of a task, with the verdict of [`verdict::verdict`]; what it proves is remembered. Its `since` is the
@@ -40,7 +50,7 @@ pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'
     }
     let mut facts = Facts {
         defined: is_defined(&task, memory, at.newest),
-        checks: at.definition.app.as_ref().map_or(task.health.len(), |app| app.health_checks.len()),
+        checks: at.possible().map(|app| app.health_checks.len()).max().unwrap_or(task.health.len()),
         told: memory.told.map(|(healthy, _)| healthy),
         last: memory.last,
         proven: memory.proven,
@@ -94,7 +104,7 @@ fn leaving(memory: &TaskMemory, at: &Circumstances<'_>) -> Option<Rule> {
 /// whenever there is one. Without one a task that was ready before stays so, and a new one waits until an answer says
 /// either that no deployment is under way, or that there has been no result for so long that none will come.
 fn readiness_pending(task: &AppTask, memory: &TaskMemory, at: &Circumstances<'_>) -> bool {
-    if at.definition.app.as_ref().is_none_or(|app| app.readiness_checks.is_empty()) {
+    if at.possible().all(|app| app.readiness_checks.is_empty()) {
         return false;
     }
     let deploying = at.deploying || at.newest.app.as_ref().is_some_and(|app| !app.deployments.is_empty());

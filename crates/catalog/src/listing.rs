@@ -186,10 +186,11 @@ impl Source {
                 is_live(&task.status) && !listed && !told(&task.id)
             });
             let known = |task: &TaskId| self.task(&answer.id, task).is_some();
-            let live = || answer.tasks.values().map(|(task, _)| task).filter(|task| is_live(&task.status));
-            let new = live().filter(|task| !known(&task.id)).count();
+            // Those that are being launched, too: a Marathon that replaces tasks knows what it does.
+            let listed = || answer.tasks.values().map(|(task, _)| task).filter(|t| !t.status.is_terminal());
+            let new = listed().filter(|task| !known(&task.id)).count();
             // Fewer are wanted now: that is what the definition in the same listing says.
-            let short = answer.definition.wanted().map_or(usize::MAX, |n| n.saturating_sub(live().count()));
+            let short = answer.definition.wanted().map_or(usize::MAX, |n| n.saturating_sub(listed().count()));
             missing.add_tasks(&answer.id, lost.count().saturating_sub(new).min(short));
         }
         missing
@@ -258,6 +259,7 @@ impl Source {
         if let Some(work) = self.apps.get_mut(&id) {
             work.listed = requested;
         }
+        self.confirm_deployments(&id, requested);
         let mut doubt = self.refute_stop(&id, requested, step);
         doubt |= self.remove_unlisted(&id, &tasks, requested, step);
         let mut admitted = 0;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{InstanceCondition, Rule};
+use mconn_model::{InstanceCondition, Rule, Timestamp};
 
 use crate::endpoints::PodPlace;
 
@@ -13,6 +13,8 @@ use crate::endpoints::PodPlace;
 pub(crate) struct TaskMemory {
     /// The last event that told its state: a listing requested before it must not undo it.
     pub(crate) event: u64,
+    /// When that was, by the source's clock.
+    pub(crate) told_at: Option<Timestamp>,
     /// Health that an event told, and which.
     pub(crate) told: Option<(bool, u64)>,
     /// The last definite health; outlives a leader change.

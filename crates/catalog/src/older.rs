@@ -2,21 +2,27 @@
 //! and these keep the ports and the checks that they were started with: judged by the newest definition they would lose
 //! their endpoints, or wait for checks that nobody makes of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mconn_model::{AppTask, TaskEntry, Timestamp};
 
 use crate::source::Definition;
 
-/// So many are kept; a task of a still older one is judged by the oldest of them.
+/// So many definitions are kept, and so many versions of each.
 const OLDER_MAX: usize = 8;
+const VERSIONS_MAX: usize = 64;
 
-/// Definitions before the newest one, oldest first.
+/// Definitions before the newest one, oldest first, and under which versions each was seen: scaling makes a new version of
+/// the same definition (spec/marathon.md section 3.7).
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Older(Vec<Definition>);
+pub(crate) struct Older {
+    kept: Vec<(Definition, BTreeSet<Timestamp>)>,
+    /// Versions of the newest one.
+    versions: BTreeSet<Timestamp>,
+}
 
-/// Since when a definition is what it is. Scaling makes a new version of the same one (spec/marathon.md section 3.7); of
-/// pods it is not told which.
+/// Since when a definition is what it is. Of pods it is not told which versions are scalings.
 fn since(definition: &Definition) -> Option<Timestamp> {
     match definition {
         Definition { app: Some(app), .. } => app.last_config_change.or(app.version),
@@ -25,35 +31,50 @@ fn since(definition: &Definition) -> Option<Timestamp> {
     }
 }
 
+fn version(definition: &Definition) -> Option<Timestamp> {
+    let app = definition.app.as_ref().and_then(|app| app.version);
+    app.or_else(|| definition.pod.as_ref().and_then(|pod| pod.version))
+}
+
 impl Older {
     /// Keeps the definition that is replaced, as long as there are tasks of it.
     pub(crate) fn superseded(&mut self, old: &Definition, new: &Definition, tasks: &[Arc<TaskEntry>]) {
         let Some(newest) = since(new) else {
-            self.0.clear();
+            *self = Self::default();
             return;
         };
-        if since(old).is_some_and(|at| at < newest) {
-            self.0.retain(|kept| since(kept) != since(old));
-            self.0.push(old.clone());
+        if since(old) != Some(newest) {
+            let versions = std::mem::take(&mut self.versions);
+            if since(old).is_some_and(|at| at < newest) {
+                self.kept.push((old.clone(), versions));
+            }
         }
-        // A rollback has a version of its own, so what is kept is always older than the newest.
-        let oldest = tasks.iter().filter_map(|task| task.task.version).min();
-        let needed = |next: Option<&Definition>| {
-            let end = next.and_then(since).unwrap_or(newest);
-            oldest.is_some_and(|oldest| oldest < end)
+        if self.versions.len() >= VERSIONS_MAX {
+            self.versions.pop_first();
+        }
+        self.versions.extend(version(new));
+        let used = |versions: &BTreeSet<Timestamp>| {
+            tasks.iter().filter_map(|task| task.task.version).any(|version| versions.contains(&version))
         };
-        while !self.0.is_empty() && (self.0.len() > OLDER_MAX || !needed(self.0.get(1))) {
-            self.0.remove(0);
+        self.kept.retain(|(_, versions)| used(versions));
+        if self.kept.len() > OLDER_MAX {
+            self.kept.remove(0);
         }
     }
 
-    /// The definition that the task was started with; `None` if that is the newest one, or not known.
-    pub(crate) fn of(&self, task: &AppTask, newest: &Definition) -> Option<&Definition> {
+    /// The definition that the task was started with, and whether that is certain; `None` if it is the newest one, or
+    /// older than all that are known. A version that was not seen may be a scaling of the one before it, or may have been
+    /// anything.
+    pub(crate) fn of(&self, task: &AppTask, newest: &Definition) -> Option<(&Definition, bool)> {
         let started_with = task.version?;
-        if self.0.is_empty() || since(newest)? <= started_with {
+        if self.kept.is_empty() || since(newest)? <= started_with {
             return None;
         }
-        let is_before = |kept: &&Definition| since(kept).is_some_and(|at| at <= started_with);
-        self.0.iter().rev().find(is_before).or(self.0.first())
+        let exact = self.kept.iter().find(|(_, versions)| versions.contains(&started_with));
+        if let Some((definition, _)) = exact {
+            return Some((definition, true));
+        }
+        let before = |(kept, _): &&(Definition, _)| since(kept).is_some_and(|at| at <= started_with);
+        self.kept.iter().rev().find(before).map(|(definition, _)| (definition, false))
     }
 }

@@ -13,7 +13,7 @@ use mconn_model::{
 
 use crate::digest;
 use crate::effects::Effects;
-use crate::hints::Stopping;
+use crate::hints::{Deploying, Stopping};
 use crate::judge::{self, Circumstances};
 use crate::memory::{Grave, Graves, TaskMemory};
 use crate::older::Older;
@@ -92,7 +92,7 @@ pub(crate) struct Source {
     /// Something worth keeping over a restart has changed.
     pub(crate) memory_changed: bool,
     /// Deployments under way, as events told, with what they change. Bounded by the hints.
-    pub(crate) deploying: BTreeMap<DeploymentId, BTreeSet<AppId>>,
+    pub(crate) deploying: BTreeMap<DeploymentId, Deploying>,
     /// Tasks to be judged again at a time.
     pub(crate) rechecks: BTreeSet<(Duration, AppId, TaskId)>,
     /// Apps that went lately; bounded by [`GONE_MAX`].
@@ -181,10 +181,16 @@ impl Source {
         })
     }
 
-    /// The definition that a task was started with, as far as it is known.
-    pub(crate) fn definition_of(&self, app: &AppId, task: &AppTask, newest: &Definition) -> Definition {
+    /// The definition that a task was started with, as far as it is known, and whether that is certain.
+    pub(crate) fn definition_of(
+        &self,
+        app: &AppId,
+        task: &AppTask,
+        newest: &Definition,
+    ) -> (Definition, bool) {
         let older = self.apps.get(app).and_then(|work| work.older.of(task, newest));
-        older.unwrap_or(newest).clone()
+        let (definition, certain) = older.unwrap_or((newest, true));
+        (definition.clone(), certain)
     }
 
     pub(crate) fn task(&self, app: &AppId, task: &TaskId) -> Option<&Arc<TaskEntry>> {
@@ -253,7 +259,7 @@ impl Source {
     /// Sets a task and judges it. Its app's entry is created if need be.
     pub(crate) fn put_task(&mut self, id: &AppId, task: AppTask, step: &mut Step<'_>) {
         let newest = self.definition(id);
-        let definition = self.definition_of(id, &task, &newest);
+        let (definition, certain) = self.definition_of(id, &task, &newest);
         let deploying = !self.deploying.is_empty() && self.is_deploying(id);
         let stopping = self.apps.get(id).is_some_and(|work| work.stopping.is_some());
         let (source, task_id) = (self.id.clone(), task.id.clone());
@@ -262,6 +268,7 @@ impl Source {
             app: id,
             definition: &definition,
             newest: &newest,
+            certain,
             deploying,
             stopping,
             now: step.now,

@@ -114,8 +114,11 @@ fn a_deployment_that_stops_the_app_drains_all_of_it_until_it_is_cancelled() {
     // A task that starts meanwhile goes with it.
     bench.event(status("/web", "web.instance-3._app.1", TaskStatus::Running));
     assert_eq!(rules(&bench), ["app-stopping"; 3]);
+    // What a cancelled deployment has begun to kill dies nevertheless: only an answer takes the stop back.
     bench.event(step("d", DeploymentPhase::Failed, &[]));
-    assert_eq!(rules(&bench), ["running-without-checks"; 3]);
+    assert_eq!(rules(&bench), ["app-stopping"; 3]);
+    bench.pass_ms(3000).list(web(), Vec::new());
+    assert_eq!(rules(&bench), BOTH);
 }
 
 #[test]

@@ -1,0 +1,135 @@
+//! What reaches the catalog, and whom it speaks against.
+
+use std::time::Duration;
+
+use mconn_sim::cluster::Cluster;
+
+use super::Truth;
+use super::meaning::{At, Meaning};
+
+/// What an answer of Marathon shows, noted when it was written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    /// Events delivered when the request was sent.
+    asked: u64,
+    /// Tasks that are not good: reason enough to take them out.
+    against: Vec<At>,
+    /// Tasks that had run and are not shown as running, with whether their app is shown.
+    going: Vec<(At, bool)>,
+    /// The definitions that it shows.
+    configs: Vec<(String, u64)>,
+}
+
+impl Truth {
+    /// An event was delivered; `twisted` if it was a copy, or came out of order. Says what it was the first hint of.
+    pub(in super::super) fn deliver(
+        &mut self,
+        number: usize,
+        twisted: bool,
+        now: Duration,
+    ) -> Option<&'static str> {
+        self.delivered += 1;
+        let again = std::mem::replace(&mut self.emitted[number].delivered, true);
+        let meaning = self.emitted[number].meaning.clone();
+        if let Some(at) = meaning.task() {
+            self.tasks[at].heard = self.delivered;
+            self.app_heard.insert(self.tasks[at].app.clone(), self.delivered);
+        }
+        match &meaning {
+            // A condition that is told a second time, or without the state before it, looks like a changed goal.
+            Meaning::Condition { task, hint: false, .. } if twisted || again || self.lacks_status(number) => {
+                self.tasks[*task].doubted = true;
+            }
+            Meaning::Health { task, alive: false } => self.tasks[*task].doubted = true,
+            Meaning::Stop { apps, .. } => apps.iter().for_each(|app| self.hear(app, twisted || again)),
+            Meaning::Terminated { app, .. } => self.hear(app, twisted || again),
+            Meaning::Written { app, config } => {
+                self.app_heard.insert(app.clone(), self.delivered);
+                self.configs.insert((app.clone(), *config));
+            }
+            Meaning::Other { app: Some(app) } => {
+                self.app_heard.insert(app.clone(), self.delivered);
+            }
+            _ => {}
+        }
+        let mut news = None;
+        let recognised = match &meaning {
+            Meaning::Goal { before, .. } => self.emitted[*before].delivered && !twisted,
+            _ => true,
+        };
+        for &at in meaning.going() {
+            let task = &mut self.tasks[at];
+            if number < task.valid_from {
+                task.doubted = true;
+                continue;
+            }
+            task.doubted = true;
+            if recognised && task.told.is_none() {
+                task.told = Some((now, meaning.name()));
+                news = Some(meaning.name());
+            }
+        }
+        news
+    }
+
+    /// The status event that comes right before a condition was not delivered.
+    fn lacks_status(&self, number: usize) -> bool {
+        let before = number.checked_sub(1).map(|before| &self.emitted[before]);
+        !before.is_some_and(|before| matches!(before.meaning, Meaning::Status { .. }) && before.delivered)
+    }
+
+    /// An app goes. Told late, that may speak against tasks of its successor.
+    fn hear(&mut self, app: &str, late: bool) {
+        self.app_heard.insert(app.to_owned(), self.delivered);
+        for &at in self.open.iter().filter(|_| late) {
+            if self.tasks[at].app == app {
+                self.tasks[at].doubted = true;
+            }
+        }
+    }
+
+    /// Marathon writes an answer now, to a request that was sent when so many events were delivered.
+    pub(in super::super) fn view(&self, cluster: &Cluster, app: Option<&str>, asked: u64) -> View {
+        let mut view = View { asked, ..View::default() };
+        for shown in cluster.app_glances().filter(|shown| app.is_none_or(|app| app == shown.id.as_str())) {
+            view.configs.extend(shown.config.map(|config| (shown.id.as_str().to_owned(), config.0)));
+        }
+        for &at in &self.open {
+            let task = &self.tasks[at];
+            if app.is_some_and(|app| app != task.app) {
+                continue;
+            }
+            if !task.good {
+                view.against.push(at);
+            }
+            if task.leaving.is_some() {
+                let shown = self.app_changed.get(&task.app).is_some_and(|(_, state)| state.0.is_some());
+                view.going.push((at, shown));
+            }
+        }
+        view
+    }
+
+    /// An answer was folded. `held` if the catalog does not believe that apps are gone yet. Says whether it told
+    /// something new.
+    pub(in super::super) fn answered(&mut self, view: &View, held: bool, now: Duration) -> bool {
+        self.configs.extend(view.configs.iter().cloned());
+        for &at in &view.against {
+            let task = &mut self.tasks[at];
+            task.doubted |= task.heard <= view.asked;
+        }
+        let mut news = false;
+        for &(at, shown) in &view.going {
+            let app = self.app_heard.get(&self.tasks[at].app).copied().unwrap_or(0);
+            let task = &mut self.tasks[at];
+            let newer = if shown { task.heard > view.asked } else { app > view.asked };
+            // It may have come back meanwhile.
+            if newer || (held && !shown) || task.hint.is_none() || task.told.is_some() {
+                continue;
+            }
+            task.told = Some((now, "told by an answer"));
+            news = true;
+        }
+        news
+    }
+}
