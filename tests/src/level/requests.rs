@@ -38,6 +38,9 @@ impl World {
         assert!(self.request.is_none(), "two requests at once: {:?} and {fetch:?}", self.request);
         let broken = self.budget.sent(self.now);
         self.note_broken(broken);
+        if self.budget.is_used_up() {
+            self.coverage.note("budget used up");
+        }
         self.requests += 1;
         let number = self.requests;
         self.trace(|| format!("  -> {fetch:?} (request {number})"));

@@ -108,8 +108,9 @@ impl World {
             ..SimOptions::default()
         };
         let settings = Settings {
-            requests_per_minute: rng.u32(60..=120),
-            requests_burst: rng.u32(10..=20),
+            // Tight, so that it is used up now and then: a dozen apps never need what thousands do.
+            requests_per_minute: rng.u32(12..=60),
+            requests_burst: rng.u32(3..=10),
             ..Settings::default()
         };
         let follow = FollowSettings {

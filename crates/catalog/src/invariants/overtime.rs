@@ -289,6 +289,12 @@ impl Budget {
         Self { per_minute: per_minute as usize, burst: burst as usize, sent: VecDeque::new() }
     }
 
+    /// Whether more were made in the last minute than without a quiet time before it.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.sent.len() >= self.per_minute
+    }
+
     /// Takes one request into account.
     pub fn sent(&mut self, now: Duration) -> Option<Broken> {
         let minute = Duration::from_secs(60);
