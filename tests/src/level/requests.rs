@@ -58,7 +58,9 @@ impl World {
             }
             Luck::Hangs => {
                 self.coverage.note("request hung");
-                self.truth.hinder(self.now + limit);
+                if fetch == Fetch::Listing {
+                    self.truth.hinder(self.now + limit);
+                }
                 self.plan(limit, fails("no answer in time"));
             }
             Luck::Good | Luck::Unavailable | Luck::Truncated => self.plan(way, Item::Asked(number)),
@@ -121,7 +123,7 @@ impl World {
         let (answer, view) = match reply.outcome {
             Ok(answered) => answered,
             Err(reason) => {
-                self.truth.hinder(self.now);
+                self.hinder_if_listing(&request.fetch);
                 self.trace(|| format!("  <- request {} failed: {reason}", reply.number));
                 return self.feed(failed(&request.fetch, reason.to_owned()));
             }
@@ -162,6 +164,15 @@ impl World {
             }
         } else {
             self.coverage.note("answer truncated");
+            self.hinder_if_listing(&request.fetch);
+        }
+    }
+}
+
+impl World {
+    /// A comparison that failed puts off what it would have found; an app that could not be asked for does not.
+    fn hinder_if_listing(&mut self, fetch: &Fetch) {
+        if *fetch == Fetch::Listing {
             self.truth.hinder(self.now);
         }
     }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use mconn_catalog::invariants::overtime::{Bounds, Broken, Budget, Watcher, agree};
+use mconn_catalog::invariants::overtime::{Bounds, Broken, Budget, Law, Watcher, agree};
 use mconn_catalog::{Catalog, Effects, Fetch as CatalogFetch, Notice, Settings, invariants};
 use mconn_marathon::follow::{Effect, FollowSettings, Follower, Input, Moment, Request as Wanted};
-use mconn_model::{Observation, Snapshot, SourceId, VerdictKind};
+use mconn_model::{Freshness, Observation, Snapshot, SourceId, VerdictKind};
 use mconn_sim::cluster::{Cluster, Command, Effect as ClusterEffect, Step};
 use mconn_sim::{SimOptions, Time};
 
@@ -124,7 +124,8 @@ impl World {
         let budget = Budget::new(settings.requests_per_minute + own, settings.requests_burst);
         let bounds = Bounds {
             told: settings.publish_every + Duration::from_millis(2),
-            lost: follow.compare_max + Duration::from_secs(10),
+            // The next comparison, a pause after a request that failed, and a single app that is being asked for.
+            lost: follow.compare_max + follow.backoff_max + Duration::from_secs(15),
         };
         let source = SourceId::new("marathon").expect("a usable id");
         let catalog = Catalog::new(settings, [source.clone()]);
@@ -380,11 +381,38 @@ impl World {
     }
 
     fn inspect(&mut self) {
+        let stale = self.stale();
+        self.note_broken(stale);
         let broken = self.watcher.observe(&self.published, self.now, &self.truth);
         broken.into_iter().for_each(|broken| self.note_broken(Some(broken)));
     }
 
+    /// A silent stream is left, and an attached one is compared.
+    fn stale(&self) -> Option<Broken> {
+        /// The slowest answer, and what else takes time.
+        const COMPARED: Duration = Duration::from_secs(20);
+        let stream = self.stream.as_ref().filter(|stream| stream.open)?;
+        let broken = |what: String| Some(Broken { law: Law::Fresh, what });
+        let silent = self.now - stream.last_byte;
+        if silent > self.follow.silence + Duration::from_secs(1) {
+            return broken(format!("nothing has come for {silent:?} and the stream is still held"));
+        }
+        let calm = stream.opened.max(self.truth.trouble) + COMPARED;
+        let fresh = self
+            .published
+            .sources
+            .get(&self.source)
+            .is_some_and(|source| source.freshness == Freshness::Fresh);
+        let what =
+            format!("a stream was attached at {:?} and nothing has been compared since", stream.opened);
+        (!fresh && self.now > calm).then_some(Broken { law: Law::Fresh, what })
+    }
+
     fn agree(&mut self) {
+        if self.stream.as_ref().is_none_or(|stream| !stream.open) && !self.follower.is_polling() {
+            let what = "there is no stream, long after all faults ended".to_owned();
+            self.note_broken(Some(Broken { law: Law::Fresh, what }));
+        }
         let settled = self.truth.settled(self.now, QUIET);
         for broken in agree(&self.published, &self.source, &settled) {
             self.note_broken(Some(broken));

@@ -33,6 +33,8 @@ pub enum Law {
     Agreement,
     /// Marathon is not asked more often than was settled.
     Budget,
+    /// A stream that has gone silent is left in time, and what is attached is compared at once.
+    Fresh,
 }
 
 /// A law that does not hold, for people.

@@ -7,6 +7,7 @@ mod endpoints;
 mod events;
 mod listings;
 mod model;
+mod overtime;
 mod requests;
 mod shell;
 mod sources;
