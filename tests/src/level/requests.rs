@@ -158,6 +158,9 @@ impl World {
         self.held = false;
         self.feed(input);
         if read {
+            if request.fetch == Fetch::Listing {
+                self.compared = self.now;
+            }
             if self.truth.answered(&view, self.held, self.now) {
                 self.coverage.note("told by an answer");
                 self.plan_inspection();

@@ -86,6 +86,8 @@ pub(super) struct World {
     pub(super) requests: u64,
     /// Marathon has no leader until then.
     pub(super) away_until: Duration,
+    /// When everything was read last.
+    pub(super) compared: Duration,
     /// The catalog has just held back what it was told to be gone.
     pub(super) held: bool,
     pub(super) truth: Truth,
@@ -147,6 +149,7 @@ impl World {
             request: None,
             requests: 0,
             away_until: Duration::ZERO,
+            compared: Duration::ZERO,
             held: false,
             truth: Truth::default(),
             watcher: Watcher::new(bounds),
@@ -391,8 +394,12 @@ impl World {
     fn stale(&self) -> Option<Broken> {
         /// The slowest answer, and what else takes time.
         const COMPARED: Duration = Duration::from_secs(20);
-        let stream = self.stream.as_ref().filter(|stream| stream.open)?;
         let broken = |what: String| Some(Broken { law: Law::Fresh, what });
+        let since = self.now.saturating_sub(self.compared.max(self.truth.trouble));
+        if since > self.follow.compare_max + COMPARED {
+            return broken(format!("nothing has been compared for {since:?}"));
+        }
+        let stream = self.stream.as_ref().filter(|stream| stream.open)?;
         let silent = self.now - stream.last_byte;
         if silent > self.follow.silence + Duration::from_secs(1) {
             return broken(format!("nothing has come for {silent:?} and the stream is still held"));
@@ -405,7 +412,7 @@ impl World {
             .is_some_and(|source| source.freshness == Freshness::Fresh);
         let what =
             format!("a stream was attached at {:?} and nothing has been compared since", stream.opened);
-        (!fresh && self.now > calm).then_some(Broken { law: Law::Fresh, what })
+        if !fresh && self.now > calm { broken(what) } else { None }
     }
 
     fn agree(&mut self) {
