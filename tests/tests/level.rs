@@ -31,7 +31,7 @@ fn run_all(first: u64, count: u64) -> (Vec<Outcome>, Coverage) {
                         return;
                     }
                     let outcome = run(seed, false);
-                    let mut total = total.lock().unwrap();
+                    let mut total = total.lock().expect("no run panics here");
                     total.1.add(&outcome.coverage);
                     if !outcome.is_good() {
                         total.0.push(outcome);
@@ -40,7 +40,7 @@ fn run_all(first: u64, count: u64) -> (Vec<Outcome>, Coverage) {
             });
         }
     });
-    let (mut failed, coverage) = total.into_inner().unwrap();
+    let (mut failed, coverage) = total.into_inner().expect("no run panics here");
     failed.sort_by_key(|outcome| outcome.seed);
     (failed, coverage)
 }

@@ -15,14 +15,6 @@ use crate::source::{Source, Step};
 /// Deployments under way that are remembered from events; a Marathon runs at most 100 (1.6 and later).
 const DEPLOYMENTS_MAX: usize = 1000;
 
-/// A deployment that stops an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stopping {
-    deployment: Option<DeploymentId>,
-    event: u64,
-    at: Duration,
-}
-
 /// A deployment under way, as events told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Deploying {
@@ -145,35 +137,13 @@ impl Source {
             (_, None) => {}
         }
         if phase == DeploymentPhase::StepBegan {
+            // A step that stops an app kills its tasks at once, and they die even if it is cancelled later.
             for app in stopping {
-                let Some(work) = self.apps.get_mut(app) else { continue };
-                let stop = Stopping { deployment: id.cloned(), event: self.state.events, at: step.now };
-                work.stopping = Some(stop);
-                self.rejudge_app(app, step);
+                let Some(work) = self.apps.get(app) else { continue };
+                let tasks: Vec<TaskId> = work.entry.tasks.iter().map(|entry| entry.task.id.clone()).collect();
+                self.hint(app, &tasks, Rule::AppStopping, Unless::Never, step);
             }
         }
-        // A plan that failed was cancelled or superseded. What it has begun to kill dies nevertheless, so a stop is taken
-        // back only by an answer.
-    }
-
-    /// An answer shows the app although a deployment was to stop it: it was cancelled, or the app is there anew. `true` if
-    /// the answer may be too early to be believed.
-    pub(crate) fn refute_stop(&mut self, app: &AppId, requested: u64, step: &mut Step<'_>) -> bool {
-        let Some(work) = self.apps.get_mut(app) else { return false };
-        let Some(stop) = work.stopping.as_ref().filter(|stop| stop.event <= requested) else { return false };
-        let under_way = work.entry.app.as_ref().is_some_and(|app| match &stop.deployment {
-            Some(id) => app.deployments.iter().any(|deployment| deployment.id == *id),
-            None => !app.deployments.is_empty(),
-        });
-        if under_way {
-            return false;
-        }
-        if step.now.saturating_sub(stop.at) < step.settings.settle {
-            return true;
-        }
-        work.stopping = None;
-        self.rejudge_app(app, step);
-        false
     }
 
     /// Whether an `instance_changed_event` announces that the instance's goal has changed: it repeats a condition, and no

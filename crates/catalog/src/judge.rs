@@ -22,8 +22,6 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) certain: bool,
     /// A deployment of the app is known to be under way.
     pub(crate) deploying: bool,
-    /// A deployment stops the app.
-    pub(crate) stopping: bool,
     pub(crate) now: Duration,
     pub(crate) settings: &'a Settings,
 }
@@ -96,8 +94,7 @@ fn is_defined(task: &AppTask, memory: &TaskMemory, definition: &Definition) -> b
 
 fn leaving(memory: &TaskMemory, at: &Circumstances<'_>) -> Option<Rule> {
     let hint = memory.leaving.filter(|hint| hint.until > at.now).map(|hint| hint.rule);
-    hint.or_else(|| at.stopping.then_some(Rule::AppStopping))
-        .or_else(|| (at.newest.wanted() == Some(0)).then_some(Rule::ScaledToZero))
+    hint.or_else(|| (at.newest.wanted() == Some(0)).then_some(Rule::ScaledToZero))
 }
 
 /// Readiness is told by answers alone, and only while a deployment runs (spec/marathon.md section 3.5). A result counts

@@ -171,7 +171,7 @@ impl Source {
         let mut missing = Missing::default();
         let unexplained = |id: &AppId| !expected.contains(id) && !self.is_stirred(id);
         for id in absent.iter().filter(|id| unexplained(id)) {
-            if let Some(work) = self.apps.get(id).filter(|work| work.stopping.is_none()) {
+            if let Some(work) = self.apps.get(id) {
                 missing.add_app(&work.entry);
             }
         }
@@ -260,8 +260,7 @@ impl Source {
             work.listed = requested;
         }
         self.confirm_deployments(&id, requested);
-        let mut doubt = self.refute_stop(&id, requested, step);
-        doubt |= self.remove_unlisted(&id, &tasks, requested, step);
+        let mut doubt = self.remove_unlisted(&id, &tasks, requested, step);
         let mut admitted = 0;
         for (task, place) in tasks.into_values() {
             let clock = as_of.unwrap_or_else(|| step.at());

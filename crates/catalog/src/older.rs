@@ -53,10 +53,10 @@ impl Older {
             self.versions.pop_first();
         }
         self.versions.extend(version(new));
-        let used = |versions: &BTreeSet<Timestamp>| {
-            tasks.iter().filter_map(|task| task.task.version).any(|version| versions.contains(&version))
-        };
-        self.kept.retain(|(_, versions)| used(versions));
+        let versions = tasks.iter().filter_map(|task| task.task.version).filter(|version| *version < newest);
+        let used: BTreeSet<usize> = versions.filter_map(|version| self.find(version)).collect();
+        let mut at = 0..;
+        self.kept.retain(|_| at.next().is_some_and(|at| used.contains(&at)));
         if self.kept.len() > OLDER_MAX {
             self.kept.remove(0);
         }
@@ -70,11 +70,13 @@ impl Older {
         if self.kept.is_empty() || since(newest)? <= started_with {
             return None;
         }
-        let exact = self.kept.iter().find(|(_, versions)| versions.contains(&started_with));
-        if let Some((definition, _)) = exact {
-            return Some((definition, true));
-        }
-        let before = |(kept, _): &&(Definition, _)| since(kept).is_some_and(|at| at <= started_with);
-        self.kept.iter().rev().find(before).map(|(definition, _)| (definition, false))
+        let (definition, versions) = self.kept.get(self.find(started_with)?)?;
+        Some((definition, versions.contains(&started_with)))
+    }
+
+    /// The one that was seen under that version, else the last one before it.
+    fn find(&self, version: Timestamp) -> Option<usize> {
+        let exact = self.kept.iter().position(|(_, versions)| versions.contains(&version));
+        exact.or_else(|| self.kept.iter().rposition(|(kept, _)| since(kept).is_some_and(|at| at <= version)))
     }
 }

@@ -13,7 +13,7 @@ use mconn_model::{
 
 use crate::digest;
 use crate::effects::Effects;
-use crate::hints::{Deploying, Stopping};
+use crate::hints::Deploying;
 use crate::judge::{self, Circumstances};
 use crate::memory::{Grave, Graves, TaskMemory};
 use crate::older::Older;
@@ -48,8 +48,6 @@ pub(crate) struct Work {
     pub(crate) listed: u64,
     /// Definitions that older tasks were started with.
     pub(crate) older: Older,
-    /// A deployment stops it.
-    pub(crate) stopping: Option<Stopping>,
     /// How its tasks stand.
     pub(crate) tally: Tally,
     /// So few are healthy that all are served.
@@ -212,7 +210,6 @@ impl Source {
                 defined: 0,
                 listed: 0,
                 older: Older::default(),
-                stopping: None,
                 tally: Tally::default(),
                 panic: false,
             }
@@ -261,7 +258,6 @@ impl Source {
         let newest = self.definition(id);
         let (definition, certain) = self.definition_of(id, &task, &newest);
         let deploying = !self.deploying.is_empty() && self.is_deploying(id);
-        let stopping = self.apps.get(id).is_some_and(|work| work.stopping.is_some());
         let (source, task_id) = (self.id.clone(), task.id.clone());
         let circumstances = Circumstances {
             source: &source,
@@ -270,7 +266,6 @@ impl Source {
             newest: &newest,
             certain,
             deploying,
-            stopping,
             now: step.now,
             settings: step.settings,
         };

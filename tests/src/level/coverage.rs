@@ -60,6 +60,7 @@ pub const WANTED: &[&str] = &[
     "told by an answer",
     "difference counted",
     "fetch refused",
+    "budget used up",
 ];
 
 /// Counts by name.

@@ -39,6 +39,9 @@ impl World {
         assert!(self.request.is_none(), "two requests at once: {:?} and {fetch:?}", self.request);
         let broken = self.budget.sent(self.now);
         self.note_broken(broken);
+        if self.budget.is_used_up() {
+            self.coverage.note("budget used up");
+        }
         self.requests += 1;
         let number = self.requests;
         self.trace(|| format!("  -> {fetch:?} (request {number})"));
@@ -56,7 +59,9 @@ impl World {
             }
             Luck::Hangs => {
                 self.coverage.note("request hung");
-                self.truth.hinder(self.now + limit);
+                if fetch == Fetch::Listing {
+                    self.truth.hinder(self.now + limit);
+                }
                 self.plan(limit, fails("no answer in time"));
             }
             Luck::Good | Luck::Unavailable | Luck::Truncated => self.plan(way, Item::Asked(number)),
@@ -120,7 +125,7 @@ impl World {
         let (answer, view, clock) = match reply.outcome {
             Ok(answered) => answered,
             Err(reason) => {
-                self.truth.hinder(self.now);
+                self.hinder_if_listing(&request.fetch);
                 self.trace(|| format!("  <- request {} failed: {reason}", reply.number));
                 return self.feed(failed(&request.fetch, reason.to_owned()));
             }
@@ -159,12 +164,24 @@ impl World {
         assert!(read != (request.luck == Luck::Truncated), "a truncated answer is none: {body}");
         self.feed(input);
         if read {
+            if request.fetch == Fetch::Listing {
+                self.compared = self.now;
+            }
             if self.truth.answered(&view, self.held, self.now) {
                 self.coverage.note("told by an answer");
                 self.plan_inspection();
             }
         } else {
             self.coverage.note("answer truncated");
+            self.hinder_if_listing(&request.fetch);
+        }
+    }
+}
+
+impl World {
+    /// A comparison that failed puts off what it would have found; an app that could not be asked for does not.
+    fn hinder_if_listing(&mut self, fetch: &Fetch) {
+        if *fetch == Fetch::Listing {
             self.truth.hinder(self.now);
         }
     }

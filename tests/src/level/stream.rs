@@ -18,9 +18,13 @@ pub(super) struct Stream {
     /// Marathon writes to it.
     pub(super) attached: bool,
     /// We read from it.
-    open: bool,
+    pub(super) open: bool,
     /// Nothing arrives any more, and nobody says so.
     silent: bool,
+    /// When bytes arrived last, or it was opened.
+    pub(super) last_byte: Duration,
+    /// When it was opened.
+    pub(super) opened: Duration,
     /// When the last bytes in order arrive.
     in_order: Duration,
     /// A frame has begun and not ended.
@@ -52,6 +56,8 @@ impl World {
             attached: false,
             open: false,
             silent: false,
+            last_byte: self.now,
+            opened: self.now,
             in_order: self.now,
             within_frame: false,
         });
@@ -91,6 +97,7 @@ impl World {
     pub(super) fn stream_opens(&mut self, number: u64) {
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.number == number) else { return };
         stream.open = true;
+        (stream.opened, stream.last_byte) = (self.now, self.now);
         self.say_leader();
         self.feed(Input::StreamOpened);
     }
@@ -222,6 +229,7 @@ impl World {
         if stream.silent || !stream.open {
             return;
         }
+        stream.last_byte = self.now;
         // A frame that is out of order must not fall into the middle of another one.
         if chunk.completes.is_some_and(|(_, twisted)| twisted) && stream.within_frame {
             let again = Duration::from_millis(1);

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use mconn_catalog::invariants::overtime::{Bounds, Broken, Budget, Watcher, agree};
+use mconn_catalog::invariants::overtime::{Bounds, Broken, Budget, Law, Watcher, agree};
 use mconn_catalog::{Catalog, Effects, Fetch as CatalogFetch, Notice, Settings, invariants};
 use mconn_marathon::follow::{Effect, FollowSettings, Follower, Input, Moment, Request as Wanted};
-use mconn_model::{Observation, Snapshot, SourceId, Timestamp, VerdictKind};
+use mconn_model::{Freshness, Observation, Snapshot, SourceId, Timestamp, VerdictKind};
 use mconn_sim::cluster::{Cluster, Command, Effect as ClusterEffect, Step};
 use mconn_sim::{SimOptions, Time};
 
@@ -86,6 +86,8 @@ pub(super) struct World {
     pub(super) requests: u64,
     /// Marathon has no leader until then.
     pub(super) away_until: Duration,
+    /// When everything was read last.
+    pub(super) compared: Duration,
     /// The catalog has just held back what it was told to be gone.
     pub(super) held: bool,
     pub(super) truth: Truth,
@@ -108,8 +110,9 @@ impl World {
             ..SimOptions::default()
         };
         let settings = Settings {
-            requests_per_minute: rng.u32(60..=120),
-            requests_burst: rng.u32(10..=20),
+            // Tight, so that it is used up now and then: a dozen apps never need what thousands do.
+            requests_per_minute: rng.u32(12..=60),
+            requests_burst: rng.u32(3..=10),
             ..Settings::default()
         };
         let follow = FollowSettings {
@@ -123,7 +126,8 @@ impl World {
         let budget = Budget::new(settings.requests_per_minute + own, settings.requests_burst);
         let bounds = Bounds {
             told: settings.publish_every + Duration::from_millis(2),
-            lost: follow.compare_max + Duration::from_secs(10),
+            // The next comparison, a pause after a request that failed, and a single app that is being asked for.
+            lost: follow.compare_max + follow.backoff_max + Duration::from_secs(15),
         };
         let source = SourceId::new("marathon").expect("a usable id");
         let catalog = Catalog::new(settings, Timestamp::from_millis(EPOCH as i64), [source.clone()]);
@@ -145,6 +149,7 @@ impl World {
             request: None,
             requests: 0,
             away_until: Duration::ZERO,
+            compared: Duration::ZERO,
             held: false,
             truth: Truth::default(),
             watcher: Watcher::new(bounds),
@@ -383,11 +388,42 @@ impl World {
     }
 
     fn inspect(&mut self) {
+        let stale = self.stale();
+        self.note_broken(stale);
         let broken = self.watcher.observe(&self.published, self.now, &self.truth);
         broken.into_iter().for_each(|broken| self.note_broken(Some(broken)));
     }
 
+    /// A silent stream is left, and an attached one is compared.
+    fn stale(&self) -> Option<Broken> {
+        /// The slowest answer, and what else takes time.
+        const COMPARED: Duration = Duration::from_secs(20);
+        let broken = |what: String| Some(Broken { law: Law::Fresh, what });
+        let since = self.now.saturating_sub(self.compared.max(self.truth.trouble));
+        if since > self.follow.compare_max + COMPARED {
+            return broken(format!("nothing has been compared for {since:?}"));
+        }
+        let stream = self.stream.as_ref().filter(|stream| stream.open)?;
+        let silent = self.now - stream.last_byte;
+        if silent > self.follow.silence + Duration::from_secs(1) {
+            return broken(format!("nothing has come for {silent:?} and the stream is still held"));
+        }
+        let calm = stream.opened.max(self.truth.trouble) + COMPARED;
+        let fresh = self
+            .published
+            .sources
+            .get(&self.source)
+            .is_some_and(|source| source.freshness == Freshness::Fresh);
+        let what =
+            format!("a stream was attached at {:?} and nothing has been compared since", stream.opened);
+        if !fresh && self.now > calm { broken(what) } else { None }
+    }
+
     fn agree(&mut self) {
+        if self.stream.as_ref().is_none_or(|stream| !stream.open) && !self.follower.is_polling() {
+            let what = "there is no stream, long after all faults ended".to_owned();
+            self.note_broken(Some(Broken { law: Law::Fresh, what }));
+        }
         let settled = self.truth.settled(self.now, QUIET);
         for broken in agree(&self.published, &self.source, &settled) {
             self.note_broken(Some(broken));

@@ -33,6 +33,8 @@ pub enum Law {
     Agreement,
     /// Marathon is not asked more often than was settled.
     Budget,
+    /// A stream that has gone silent is left in time, and what is attached is compared at once.
+    Fresh,
 }
 
 /// A law that does not hold, for people.
@@ -287,6 +289,12 @@ impl Budget {
     #[must_use]
     pub fn new(per_minute: u32, burst: u32) -> Self {
         Self { per_minute: per_minute as usize, burst: burst as usize, sent: VecDeque::new() }
+    }
+
+    /// Whether more were made in the last minute than without a quiet time before it.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.sent.len() >= self.per_minute
     }
 
     /// Takes one request into account.

@@ -16,6 +16,10 @@ pub(crate) struct View {
     against: Vec<At>,
     /// Tasks that had run and are not shown as running, with whether their app is shown.
     going: Vec<(At, bool)>,
+    /// Tasks whose readiness check has not passed.
+    unready: Vec<At>,
+    /// The apps that it shows, with whether a deployment is changing them.
+    deploying: Vec<(String, bool)>,
     /// The definitions that it shows.
     configs: Vec<(String, u64)>,
 }
@@ -41,7 +45,14 @@ impl Truth {
                 self.tasks[*task].doubted = true;
             }
             Meaning::Health { task, alive: false } => self.tasks[*task].doubted = true,
-            Meaning::Stop { apps, .. } => apps.iter().for_each(|app| self.hear(app, twisted || again)),
+            Meaning::Stop { apps, .. } => {
+                self.deploying.extend(apps.iter().cloned());
+                apps.iter().for_each(|app| self.hear(app, twisted || again));
+            }
+            Meaning::Deployment { apps, over: false } => self.deploying.extend(apps.iter().cloned()),
+            Meaning::Deployment { apps, over: true } => {
+                apps.iter().for_each(|app| _ = self.deploying.remove(app));
+            }
             Meaning::Terminated { app, .. } => self.hear(app, twisted || again),
             Meaning::Written { app, config } => {
                 self.app_heard.insert(app.clone(), self.delivered);
@@ -54,7 +65,11 @@ impl Truth {
         }
         let mut news = None;
         let recognised = match &meaning {
-            Meaning::Goal { before, .. } => self.emitted[*before].delivered && !twisted,
+            // Without a deployment a repeated condition says nothing.
+            Meaning::Goal { before, task } => {
+                let deploying = self.deploying.contains(&self.tasks[*task].app);
+                self.emitted[*before].delivered && !twisted && deploying
+            }
             _ => true,
         };
         for &at in meaning.going() {
@@ -92,6 +107,9 @@ impl Truth {
     pub(in super::super) fn view(&self, cluster: &Cluster, app: Option<&str>, asked: u64) -> View {
         let mut view = View { asked, ..View::default() };
         for shown in cluster.app_glances().filter(|shown| app.is_none_or(|app| app == shown.id.as_str())) {
+            if shown.visible.is_some() {
+                view.deploying.push((shown.id.as_str().to_owned(), shown.deploying));
+            }
             view.configs.extend(shown.config.map(|config| (shown.id.as_str().to_owned(), config.0)));
         }
         for &at in &self.open {
@@ -101,6 +119,9 @@ impl Truth {
             }
             if !task.good {
                 view.against.push(at);
+            }
+            if !task.ready {
+                view.unready.push(at);
             }
             if task.leaving.is_some() {
                 let shown = self.app_changed.get(&task.app).is_some_and(|(_, state)| state.0.is_some());
@@ -114,6 +135,17 @@ impl Truth {
     /// something new.
     pub(in super::super) fn answered(&mut self, view: &View, held: bool, now: Duration) -> bool {
         self.configs.extend(view.configs.iter().cloned());
+        for (app, deploying) in &view.deploying {
+            if *deploying {
+                self.deploying.insert(app.clone());
+            } else {
+                self.deploying.remove(app);
+            }
+        }
+        // Of readiness nothing is heard but by answers, so the last one counts, whatever events came since.
+        for &at in &view.unready {
+            self.tasks[at].doubted = true;
+        }
         for &at in &view.against {
             let task = &mut self.tasks[at];
             task.doubted |= task.heard <= view.asked;

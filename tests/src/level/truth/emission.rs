@@ -6,7 +6,7 @@ use mconn_model::{TaskId, Timestamp};
 use mconn_sim::cluster::Event;
 use serde_json::Value;
 
-use super::meaning::{At, Meaning, is_leaving_condition, state, stopped};
+use super::meaning::{At, Meaning, changed, is_leaving_condition, state, stopped};
 use super::{Emitted, Task, Truth};
 
 impl Truth {
@@ -66,10 +66,14 @@ impl Truth {
             "deployment_info" => {
                 let apps = stopped(&body);
                 if apps.is_empty() {
-                    return other(None);
+                    return Meaning::Deployment { apps: changed(&body), over: false };
                 }
                 let tasks = apps.iter().flat_map(|app| self.alive_of(app)).collect();
                 Meaning::Stop { apps, tasks }
+            }
+            "deployment_step_success" => Meaning::Deployment { apps: changed(&body), over: false },
+            "deployment_success" | "deployment_failed" => {
+                Meaning::Deployment { apps: changed(&body), over: true }
             }
             "app_terminated_event" => {
                 let app = text("appId").to_owned();
@@ -123,6 +127,7 @@ impl Truth {
             good: false,
             decommissioned: false,
             routable: false,
+            ready: false,
             first_ready: None,
             lacks: "it does not run",
             changed: now,

@@ -20,6 +20,8 @@ pub(crate) enum Meaning {
     Kill { task: At },
     /// A plan stops these tasks' apps.
     Stop { apps: Vec<String>, tasks: Vec<At> },
+    /// A deployment of these apps is under way, or over.
+    Deployment { apps: Vec<String>, over: bool },
     /// An app's last task has ended.
     Terminated { app: String, tasks: Vec<At> },
     /// An app was written.
@@ -97,12 +99,18 @@ pub(crate) fn is_leaving_condition(condition: &str) -> bool {
     !matches!(condition, "Scheduled" | "Provisioned" | "Created" | "Staging" | "Starting" | "Running")
 }
 
-/// The apps that a plan stops.
+/// The apps that a step stops.
 pub(crate) fn stopped(body: &Value) -> Vec<String> {
-    let steps = body["plan"]["steps"].as_array().into_iter().flatten();
-    let actions = steps.flat_map(|step| step["actions"].as_array().into_iter().flatten());
+    let actions = body["currentStep"]["actions"].as_array().into_iter().flatten();
     actions
         .filter(|action| action["action"] == "StopApplication")
         .filter_map(|action| action["app"].as_str().map(str::to_owned))
         .collect()
+}
+
+/// The apps that a plan changes.
+pub(crate) fn changed(body: &Value) -> Vec<String> {
+    let steps = body["plan"]["steps"].as_array().into_iter().flatten();
+    let actions = steps.flat_map(|step| step["actions"].as_array().into_iter().flatten());
+    actions.filter_map(|action| action["app"].as_str().map(str::to_owned)).collect()
 }

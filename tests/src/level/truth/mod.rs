@@ -33,6 +33,8 @@ pub(super) struct Task {
     pub(super) good: bool,
     pub(super) decommissioned: bool,
     pub(super) routable: bool,
+    /// Its readiness check has passed, or nobody asks.
+    pub(super) ready: bool,
     pub(super) first_ready: Option<Duration>,
     pub(super) lacks: &'static str,
     /// When anything of it changed last.
@@ -89,6 +91,8 @@ pub(super) struct Truth {
     pub(super) app_heard: HashMap<String, u64>,
     /// When an app's version, visibility or deployments changed last.
     pub(super) app_changed: HashMap<String, (Duration, AppState)>,
+    /// Apps of which the catalog has been told that a deployment is under way.
+    deploying: BTreeSet<String>,
     /// Definitions, by app and version, that reached the catalog. Of tasks of others it cannot know the ports.
     pub(super) configs: BTreeSet<(String, u64)>,
     /// Until when something hindered the catalog from asking.
@@ -163,6 +167,7 @@ impl Truth {
         let stays = running && !glance.dying && !glance.decommissioned;
         let good = stays && !glance.failing && glance.ready && task.hint.is_none();
         let routable = stays && glance.passes && glance.ready;
+        task.ready = glance.ready;
         let state = (shown, good, routable, glance.decommissioned);
         if state != (task.shown, task.good, task.routable, task.decommissioned) {
             task.changed = now;
