@@ -107,9 +107,16 @@ impl World {
         if self.stream.as_ref().is_some_and(|stream| stream.number == number && stream.within_frame) {
             self.coverage.note("stream broken within a frame");
         }
+        // One that ends before its head has arrived was never opened.
+        let open = self.stream.as_ref().is_some_and(|stream| stream.open);
         if self.take_stream(number) {
             self.truth.hinder(self.now);
-            self.feed(Input::StreamEnded { reason: "the stream has ended".into() });
+            let reason = "the stream has ended".to_owned();
+            self.feed(if open {
+                Input::StreamEnded { reason }
+            } else {
+                Input::StreamFailed { reason, impossible: false }
+            });
         }
     }
 

@@ -122,7 +122,7 @@ impl World {
             ..FollowSettings::default()
         };
         // What the follower asks for by itself: a listing per comparison, or per attempt to attach.
-        let own = 10;
+        let own = 20;
         let budget = Budget::new(settings.requests_per_minute + own, settings.requests_burst);
         let bounds = Bounds {
             told: settings.publish_every + Duration::from_millis(2),
@@ -396,8 +396,8 @@ impl World {
 
     /// A silent stream is left, and an attached one is compared.
     fn stale(&self) -> Option<Broken> {
-        /// The slowest answer, and what else takes time.
-        const COMPARED: Duration = Duration::from_secs(20);
+        /// The longest pause after failures, and the slowest answer.
+        const COMPARED: Duration = Duration::from_secs(50);
         let broken = |what: String| Some(Broken { law: Law::Fresh, what });
         let since = self.now.saturating_sub(self.compared.max(self.truth.trouble));
         if since > self.follow.compare_max + COMPARED {
