@@ -43,7 +43,13 @@ fn snapshot(rule: Rule, kind: VerdictKind, ports: &[u16]) -> Snapshot {
         verdict,
     };
     let endpoints = ports.iter().enumerate().map(endpoint).collect();
-    let entry = TaskEntry { task: task("/a", "a.1"), endpoints, verdict, unresolved: Vec::new(), since: Timestamp::from_millis(0) };
+    let entry = TaskEntry {
+        task: task("/a", "a.1"),
+        endpoints,
+        verdict,
+        unresolved: Vec::new(),
+        since: Timestamp::from_millis(0),
+    };
     let entry = AppEntry {
         source: source("m"),
         id: app_id("/a"),
