@@ -23,8 +23,12 @@ impl Source {
         }
         match event {
             ClusterEvent::Status(update) => self.fold_status(update, step),
-            ClusterEvent::InstanceChanged { instance, app, condition, version: _ } => {
-                self.fold_instance(&app, &instance, &condition, step);
+            ClusterEvent::InstanceChanged { instance, app, condition, version } => {
+                let mut tasks = self.tasks_of(&app, Some(&instance), None);
+                // An event of an older version is a late one, about the task before.
+                let version_of = |id: &TaskId| self.task(&app, id).and_then(|entry| entry.task.version);
+                tasks.retain(|id| !matches!((version, version_of(id)), (Some(of), Some(has)) if of < has));
+                self.fold_instance(&app, tasks, &condition, step);
             }
             ClusterEvent::HealthChanged { app, instance, task, healthy, whole } => {
                 let tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
@@ -175,13 +179,12 @@ impl Source {
     fn fold_instance(
         &mut self,
         app: &AppId,
-        instance: &InstanceId,
+        tasks: Vec<TaskId>,
         condition: &InstanceCondition,
         step: &mut Step<'_>,
     ) {
         use InstanceCondition as C;
         self.suspects.explain(app);
-        let tasks = self.tasks_of(app, Some(instance), None);
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
         let known = !tasks.is_empty() && tasks.iter().all(shown);

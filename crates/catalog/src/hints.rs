@@ -56,6 +56,9 @@ impl Source {
             let Some((_, app, task)) = self.rechecks.pop_first() else { break };
             if let Some(memory) = self.memory.get_mut(&task) {
                 memory.leaving.take_if(|leaving| leaving.until <= step.now);
+                if memory.leaving.is_none() && self.task(&app, &task).is_none() {
+                    self.memory.remove(&task);
+                }
             }
             self.rejudge(&app, &task, step);
         }

@@ -36,7 +36,7 @@ impl Circumstances<'_> {
 
 /// The entry of a task, with the verdict of [`verdict::verdict`]; what it proves is remembered. Its `since` is the
 /// caller's to say.
-pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'_>) -> TaskEntry {
+pub(crate) fn judge(mut task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'_>) -> TaskEntry {
     let resolved = match at.definition {
         _ if task.status.is_terminal() => Resolved::default(),
         Definition { app: Some(app), .. } => endpoints::of_app(app, &task),
@@ -63,7 +63,11 @@ pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'
         facts.last = memory.last;
     }
     let verdict = verdict::verdict(&task, &facts);
-    memory.proven |= verdict.kind == VerdictKind::Routable;
+    if verdict.kind == VerdictKind::Routable {
+        memory.proven = true;
+        // A result of a deployment that is over says nothing about the next one.
+        task.ready = task.ready.filter(|ready| *ready);
+    }
     let endpoint = |port: endpoints::Reached| Endpoint {
         source: at.source.clone(),
         app: at.app.clone(),

@@ -375,7 +375,10 @@ impl Source {
         self.digest = self.digest.wrapping_sub(digest::of_entry(&work.entry));
         let mut history = work.entry.history.clone();
         for task in &work.entry.tasks {
-            self.memory.remove(&task.task.id);
+            // An app that is created anew may show the dying tasks of the one before.
+            if self.memory.get(&task.task.id).is_some_and(|memory| memory.leaving.is_none()) {
+                self.memory.remove(&task.task.id);
+            }
             let (at, cause) = (step.at(), step.cause.clone());
             let (task, before) = (task.task.id.clone(), Some(task.verdict.rule));
             note(&mut history, Happened { at, task, before, after: None, cause });

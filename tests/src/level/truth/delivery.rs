@@ -156,7 +156,7 @@ impl Truth {
             let task = &mut self.tasks[at];
             let newer = if shown { task.heard > view.asked } else { app > view.asked };
             // It may have come back meanwhile.
-            if newer || (held && !shown) || task.hint.is_none() || task.told.is_some() {
+            if newer || held || task.hint.is_none() || task.told.is_some() {
                 continue;
             }
             task.told = Some((now, "told by an answer"));
