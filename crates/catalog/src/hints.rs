@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mconn_model::{AppId, DeploymentId, DeploymentPhase, InstanceCondition, Rule, TaskId, TaskStatus};
+use mconn_model::{
+    AppId, Deployment, DeploymentId, DeploymentPhase, InstanceCondition, Rule, TaskId, TaskStatus,
+};
 
 use crate::memory::{Leaving, Unless};
 use crate::source::{Source, Step};
@@ -105,11 +107,10 @@ impl Source {
     }
 
     /// An answer shows which deployments of an app are under way: of those that it does not name the end was not heard.
-    pub(crate) fn confirm_deployments(&mut self, app: &AppId, requested: u64) {
-        let Self { deploying, apps, .. } = self;
-        let Some(definition) = apps.get(app).and_then(|work| work.entry.app.as_ref()) else { return };
-        deploying.retain(|id, deploying| {
-            let named = definition.deployments.iter().any(|deployment| deployment.id == *id);
+    pub(crate) fn confirm_deployments(&mut self, app: &AppId, named: Option<&[Deployment]>, requested: u64) {
+        let Some(named) = named else { return };
+        self.deploying.retain(|id, deploying| {
+            let named = named.iter().any(|deployment| deployment.id == *id);
             if deploying.event <= requested && !named {
                 deploying.apps.remove(app);
             }
@@ -142,10 +143,18 @@ impl Source {
         if phase == DeploymentPhase::StepBegan {
             // A step that stops an app kills its tasks at once, and they die even if it is cancelled later.
             for app in stopping {
-                let Some(work) = self.apps.get(app) else { continue };
+                let Some(work) = self.apps.get_mut(app) else { continue };
+                work.stopped = self.state.events;
                 let tasks: Vec<TaskId> = work.entry.tasks.iter().map(|entry| entry.task.id.clone()).collect();
                 self.hint(app, &tasks, Rule::AppStopping, Unless::Never, step);
             }
+        }
+    }
+
+    /// A task that an answer shows for the first time, although a deployment has stopped its app since that was asked for.
+    pub(crate) fn stop_late(&mut self, app: &AppId, task: &TaskId, requested: u64, step: &mut Step<'_>) {
+        if self.apps.get(app).is_some_and(|work| work.stopped > requested) {
+            self.hint(app, std::slice::from_ref(task), Rule::AppStopping, Unless::Never, step);
         }
     }
 

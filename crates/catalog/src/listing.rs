@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    AppId, AppListing, AppTask, Freshness, IpAddress, Listing, Pod, PodContainer, PodInstance, TaskId,
+    App, AppId, AppListing, AppTask, Freshness, IpAddress, Listing, Pod, PodContainer, PodInstance, TaskId,
     TaskStatus, Timestamp, Warning,
 };
 
@@ -253,13 +253,20 @@ impl Source {
         }
         let before = self.apps.get(&id).map(|work| work.entry.clone()).filter(|_| comparison.is_some());
         self.dead_apps.dig(&id);
+        let deployments = definition.app.as_ref().map(|app| app.deployments.clone());
         if self.apps.get(&id).is_none_or(|work| work.defined <= requested) {
             self.put_definition(&id, definition, step);
+        } else if let (Some(app), Some(deployments)) = (self.definition(&id).app, &deployments)
+            && app.deployments != *deployments
+        {
+            // The event that told the newer definition did not tell of deployments.
+            let app = App { deployments: deployments.clone(), ..App::clone(&app) };
+            self.put_definition(&id, Definition { app: Some(Arc::new(app)), pod: None }, step);
         }
         if let Some(work) = self.apps.get_mut(&id) {
             work.listed = requested;
         }
-        self.confirm_deployments(&id, requested);
+        self.confirm_deployments(&id, deployments.as_deref(), requested);
         let mut doubt = self.remove_unlisted(&id, &tasks, requested, step);
         let mut admitted = 0;
         for (task, place) in tasks.into_values() {
@@ -351,6 +358,9 @@ impl Source {
         task.app = app.clone();
         let known = self.task(app, &task.id).map(|entry| entry.task.clone());
         let window = self.readiness_window(app, step);
+        if known.is_none() {
+            self.stop_late(app, &task.id, requested, step);
+        }
         let memory = self.recall(app, &task.id, step.now, step.settings);
         memory.place = place;
         if memory.told.is_some_and(|(_, event)| event <= requested) {

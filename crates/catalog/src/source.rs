@@ -48,6 +48,8 @@ pub(crate) struct Work {
     pub(crate) listed: u64,
     /// Definitions that older tasks were started with.
     pub(crate) older: Older,
+    /// The last event that began to stop it.
+    pub(crate) stopped: u64,
     /// How its tasks stand.
     pub(crate) tally: Tally,
     /// So few are healthy that all are served.
@@ -210,6 +212,7 @@ impl Source {
                 defined: 0,
                 listed: 0,
                 older: Older::default(),
+                stopped: 0,
                 tally: Tally::default(),
                 panic: false,
             }
