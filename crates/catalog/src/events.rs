@@ -30,14 +30,16 @@ impl Source {
                 tasks.retain(|id| !matches!((version, version_of(id)), (Some(of), Some(has)) if of < has));
                 self.fold_instance(&app, tasks, &condition, step);
             }
-            ClusterEvent::HealthChanged { app, instance, task, healthy, whole } => {
-                let tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
+            ClusterEvent::HealthChanged { app, instance, task, healthy, whole, at } => {
+                let mut tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
+                // Good news from before the task began to run is about the one before it.
+                tasks.retain(|id| healthy != Some(true) || !self.is_before_start(&app, id, at));
                 self.fold_health(&app, &tasks, healthy, whole, step);
             }
             ClusterEvent::UnhealthyKill { app, task, instance } => {
                 self.suspects.explain(&app);
                 let tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
-                self.hint(&app, &tasks, Rule::KillAnnounced, Unless::Never, step);
+                self.hint(&app, &tasks, Rule::KillAnnounced, Unless::TimeOver, step);
                 self.mark_living(&app, step);
             }
             ClusterEvent::AppDefinition { app } => self.fold_definition(*app, step),
@@ -155,6 +157,15 @@ impl Source {
         self.mark(&app, Some(&id), step);
     }
 
+    /// Whether something was said before the task began to run, by the source's own clock.
+    fn is_before_start(&self, app: &AppId, task: &TaskId, at: Option<Timestamp>) -> bool {
+        let Some(entry) = self.task(app, task) else { return false };
+        let waits = matches!(entry.task.status, TaskStatus::Staging | TaskStatus::Starting);
+        waits
+            || matches!((at, entry.task.started_at), (Some(at), Some(started)) if at < started)
+            || self.is_late(task, at)
+    }
+
     /// Whether an event of that time is older than the last one about the task's state.
     fn is_late(&self, task: &TaskId, told_at: Option<Timestamp>) -> bool {
         let last = self.memory.get(task).and_then(|memory| memory.told_at);
@@ -188,17 +199,15 @@ impl Source {
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
         let known = !tasks.is_empty() && tasks.iter().all(shown);
-        let goal_changed = self.is_goal_change(app, &tasks, condition);
+        let goal_changed = self.is_goal_change(app, &tasks, condition, known);
+        if goal_changed && self.is_deploying(app) {
+            step.cause = Cause::Goal;
+            self.hint(app, &tasks, Rule::GoalChanged, Unless::DeploymentOver, step);
+            return self.mark(app, None, step);
+        }
         match condition {
-            _ if known => {
-                // Otherwise it is the instance's event after the task's own.
-                if goal_changed && self.is_deploying(app) {
-                    step.cause = Cause::Goal;
-                    self.hint(app, &tasks, Rule::GoalChanged, Unless::DeploymentOver, step);
-                    self.mark(app, None, step);
-                }
-                return;
-            }
+            // The instance's event after its task's own.
+            _ if known => return,
             C::Killing => self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step),
             C::Unreachable | C::UnreachableInactive => self.lose_sight(app, &tasks, step),
             C::Finished | C::Failed | C::Killed | C::Error | C::Gone | C::Dropped => {

@@ -1,8 +1,9 @@
 //! Hints that a task will go: the earliest one drains it at once, and what does not come true is taken back.
 //!
-//! Announced kills are believed for a limited time, because Marathon may show such a task as running until it is dead
-//! (spec/marathon.md section 4). A goal change is believed while a deployment of the app is under way, the end of an
-//! instance until a later answer still shows its task as running.
+//! Only an answer takes a hint back, one that was asked for later and still shows the task as running: at once where the
+//! hint was an instance's end; when no deployment of the app is under way any more where it was a goal change; and in any
+//! case after some time, because Marathon may show a task whose kill was announced as running until it is dead
+//! (spec/marathon.md section 4).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -42,7 +43,7 @@ impl Source {
         let event = self.state.events;
         for task in tasks {
             let memory = self.recall(app, task, step.now, step.settings);
-            if memory.leaving.is_some_and(|known| known.unless == Unless::Never && known.until > step.now) {
+            if memory.leaving.is_some_and(|known| known.unless == Unless::TimeOver) {
                 continue;
             }
             memory.leaving = Some(Leaving { rule, event, at: step.now, until, unless });
@@ -52,17 +53,13 @@ impl Source {
         }
     }
 
-    /// Takes back what has not come true in time.
-    pub(crate) fn recheck(&mut self, step: &mut Step<'_>) {
+    /// Forgets hints about tasks that are not known any more.
+    pub(crate) fn recheck(&mut self, step: &Step<'_>) {
         while self.rechecks.first().is_some_and(|(at, ..)| *at <= step.now) {
             let Some((_, app, task)) = self.rechecks.pop_first() else { break };
-            if let Some(memory) = self.memory.get_mut(&task) {
-                memory.leaving.take_if(|leaving| leaving.until <= step.now);
-                if memory.leaving.is_none() && self.task(&app, &task).is_none() {
-                    self.memory.remove(&task);
-                }
+            if self.task(&app, &task).is_none() {
+                self.memory.remove(&task);
             }
-            self.rejudge(&app, &task, step);
         }
     }
 
@@ -76,15 +73,15 @@ impl Source {
         step: &Step<'_>,
     ) -> bool {
         let Some(leaving) = self.memory.get(task).and_then(|memory| memory.leaving) else { return false };
-        if leaving.unless == Unless::Never || leaving.event > requested {
+        if leaving.event > requested || *status != TaskStatus::Running {
             return false;
         }
         let refuted = match leaving.unless {
-            Unless::Never => false,
+            Unless::TimeOver => false,
             Unless::DeploymentOver => !self.is_deploying(app),
-            Unless::StillRunning => *status == TaskStatus::Running,
+            Unless::StillRunning => true,
         };
-        if !refuted {
+        if !refuted && step.now < leaving.until {
             return false;
         }
         if step.now.saturating_sub(leaving.at) < step.settings.settle {
@@ -146,7 +143,7 @@ impl Source {
                 let Some(work) = self.apps.get_mut(app) else { continue };
                 work.stopped = self.state.events;
                 let tasks: Vec<TaskId> = work.entry.tasks.iter().map(|entry| entry.task.id.clone()).collect();
-                self.hint(app, &tasks, Rule::AppStopping, Unless::Never, step);
+                self.hint(app, &tasks, Rule::AppStopping, Unless::TimeOver, step);
             }
         }
     }
@@ -154,7 +151,7 @@ impl Source {
     /// A task that an answer shows for the first time, although a deployment has stopped its app since that was asked for.
     pub(crate) fn stop_late(&mut self, app: &AppId, task: &TaskId, requested: u64, step: &mut Step<'_>) {
         if self.apps.get(app).is_some_and(|work| work.stopped > requested) {
-            self.hint(app, std::slice::from_ref(task), Rule::AppStopping, Unless::Never, step);
+            self.hint(app, std::slice::from_ref(task), Rule::AppStopping, Unless::TimeOver, step);
         }
     }
 
@@ -165,6 +162,7 @@ impl Source {
         app: &AppId,
         tasks: &[TaskId],
         condition: &InstanceCondition,
+        known: bool,
     ) -> bool {
         use InstanceCondition as C;
         let (mut repeated, mut due) = (false, false);
@@ -179,7 +177,7 @@ impl Source {
             let spoken = &mut self.memory.entry(task.clone()).or_default().spoken;
             due |= std::mem::take(&mut spoken.due);
             // Not heard of it yet: what is known comes from an answer, which is as good.
-            repeated |= spoken.last.as_ref().is_none_or(|last| last == condition);
+            repeated |= spoken.last.as_ref().map_or(known, |last| last == condition);
             spoken.last = Some(condition.clone());
         }
         repeated && !due

@@ -97,7 +97,7 @@ fn is_defined(task: &AppTask, memory: &TaskMemory, definition: &Definition) -> b
 }
 
 fn leaving(memory: &TaskMemory, at: &Circumstances<'_>) -> Option<Rule> {
-    let hint = memory.leaving.filter(|hint| hint.until > at.now).map(|hint| hint.rule);
+    let hint = memory.leaving.map(|hint| hint.rule);
     hint.or_else(|| (at.newest.wanted() == Some(0)).then_some(Rule::ScaledToZero))
 }
 

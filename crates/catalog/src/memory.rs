@@ -48,20 +48,20 @@ pub(crate) struct Leaving {
     pub(crate) event: u64,
     /// When it was given.
     pub(crate) at: Duration,
-    /// Believed until then.
+    /// An answer after that which still shows the task as running takes it back...
     pub(crate) until: Duration,
-    /// What else takes it back.
+    /// ...and what else does.
     pub(crate) unless: Unless,
 }
 
-/// What takes a hint back before its time is over.
+/// What takes a hint back before its time is over, if a later answer shows the task as running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unless {
     /// Nothing: the kill was announced, and Marathon may show the task as running until it is dead.
-    Never,
-    /// A later answer that says that no deployment of its app is under way.
+    TimeOver,
+    /// That no deployment of its app is under way.
     DeploymentOver,
-    /// A later answer that still shows it as running.
+    /// That alone.
     StillRunning,
 }
 

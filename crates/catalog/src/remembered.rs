@@ -74,7 +74,7 @@ impl Source {
             let leaving = kept.leaving.map(|rule| {
                 let unless = match rule {
                     Rule::GoalChanged => Unless::DeploymentOver,
-                    _ => Unless::Never,
+                    _ => Unless::TimeOver,
                 };
                 rechecks.insert((until, app.clone(), task.clone()));
                 Leaving { rule, event: state.events, at: now, until, unless }

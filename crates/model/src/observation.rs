@@ -122,6 +122,8 @@ pub enum ClusterEvent {
         healthy: Option<bool>,
         /// It speaks for the instance as a whole, not for one of several checks.
         whole: bool,
+        /// When it was said, by the source's clock.
+        at: Option<Timestamp>,
     },
     /// `unhealthy_task_kill_event`, `unhealthy_instance_kill_event`: as good as TASK_KILLING.
     UnhealthyKill {

@@ -113,6 +113,7 @@ impl World {
             // Tight, so that it is used up now and then: a dozen apps never need what thousands do.
             requests_per_minute: rng.u32(12..=60),
             requests_burst: rng.u32(3..=10),
+            hold_for: Duration::from_secs(30),
             ..Settings::default()
         };
         let follow = FollowSettings {
@@ -338,7 +339,8 @@ impl World {
         for notice in effects.notices {
             self.trace(|| format!("    notice: {notice}"));
             match notice {
-                Notice::Held { .. } => {
+                Notice::Held { wait, .. } => {
+                    self.truth.hinder(self.now + wait);
                     self.coverage.note("disappearance held");
                     self.held = true;
                 }

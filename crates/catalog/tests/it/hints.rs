@@ -119,6 +119,9 @@ fn a_deployment_that_stops_the_app_drains_what_runs_and_nothing_that_starts_late
     assert_eq!(rules(&bench), ["app-stopping", "app-stopping", "running-without-checks"]);
     // They were not killed after all.
     bench.pass_ms(61_000);
+    let mut all = web();
+    all[0].tasks.push(task("/web", "web.instance-3._app.1"));
+    bench.list(all, Vec::new());
     assert_eq!(rules(&bench), ["running-without-checks"; 3]);
 }
 
