@@ -235,10 +235,13 @@ impl Source {
         }
     }
 
-    /// What was said on another stream says nothing about the next event of this one, and deployments that ended meanwhile
-    /// were told to nobody; the listing that follows names those that run.
+    /// What was said on another stream says nothing about the next event of this one. Deployments that ended meanwhile
+    /// were told to nobody: of apps the listing that follows says which still run, of pods nothing does.
     fn forget_spoken(&mut self) {
-        self.deploying.clear();
+        let Self { deploying, apps, .. } = self;
+        deploying.retain(|_, deploying| {
+            deploying.keep_apps(|app| apps.get(app).is_some_and(|work| work.entry.app.is_some()))
+        });
         for memory in self.memory.values_mut() {
             memory.spoken = crate::memory::Spoken::default();
         }

@@ -25,9 +25,12 @@ impl Source {
             ClusterEvent::Status(update) => self.fold_status(update, step),
             ClusterEvent::InstanceChanged { instance, app, condition, version } => {
                 let mut tasks = self.tasks_of(&app, Some(&instance), None);
-                // An event of an older version is a late one, about the task before.
-                let version_of = |id: &TaskId| self.task(&app, id).and_then(|entry| entry.task.version);
-                tasks.retain(|id| !matches!((version, version_of(id)), (Some(of), Some(has)) if of < has));
+                if ends(&condition) {
+                    // One of an older version is late, and about the task before.
+                    let version_of = |id: &TaskId| self.task(&app, id).and_then(|entry| entry.task.version);
+                    tasks
+                        .retain(|id| !matches!((version, version_of(id)), (Some(of), Some(has)) if of < has));
+                }
                 self.fold_instance(&app, tasks, &condition, step);
             }
             ClusterEvent::HealthChanged { app, instance, task, healthy, whole, at } => {
@@ -210,7 +213,7 @@ impl Source {
             _ if known => return,
             C::Killing => self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step),
             C::Unreachable | C::UnreachableInactive => self.lose_sight(app, &tasks, step),
-            C::Finished | C::Failed | C::Killed | C::Error | C::Gone | C::Dropped => {
+            _ if ends(condition) => {
                 // Empty: the status event came first and removed it.
                 if !tasks.is_empty() {
                     self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step);
@@ -413,6 +416,12 @@ fn instant(timestamp: &EventTimestamp) -> Option<Timestamp> {
         EventTimestamp::Text(text) => Timestamp::parse(text),
         EventTimestamp::Millis(millis) => Some(Timestamp::from_millis(*millis)),
     }
+}
+
+/// Whether an instance in this condition has no running task.
+fn ends(condition: &InstanceCondition) -> bool {
+    use InstanceCondition as C;
+    matches!(condition, C::Finished | C::Failed | C::Killed | C::Error | C::Gone | C::Dropped)
 }
 
 /// Whether `new` is a later incarnation of the same container of the same instance as `old`.

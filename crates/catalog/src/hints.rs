@@ -27,6 +27,14 @@ pub(crate) struct Deploying {
     apps: BTreeSet<AppId>,
 }
 
+impl Deploying {
+    /// Keeps those of its apps; whether there are any.
+    pub(crate) fn keep_apps(&mut self, keep: impl FnMut(&AppId) -> bool) -> bool {
+        self.apps.retain(keep);
+        !self.apps.is_empty()
+    }
+}
+
 impl Source {
     /// Drains tasks by the newest event's hint. An earlier hint stays if it holds for longer.
     pub(crate) fn hint(

@@ -45,6 +45,8 @@ impl Truth {
                 self.tasks[*task].doubted = true;
             }
             Meaning::Health { task, alive: false } => self.tasks[*task].doubted = true,
+            // It names the instance alone: whoever has not been told of the new task takes it for the one before.
+            Meaning::Health { task, alive: true } => self.mislead(*task, now),
             Meaning::Stop { apps, .. } => {
                 self.deploying.extend(apps.iter().cloned());
                 apps.iter().for_each(|app| self.hear(app, twisted || again));
@@ -91,6 +93,17 @@ impl Truth {
     fn lacks_status(&self, number: usize) -> bool {
         let before = number.checked_sub(1).map(|before| &self.emitted[before]);
         !before.is_some_and(|before| matches!(before.meaning, Meaning::Status { .. }) && before.delivered)
+    }
+
+    /// Tasks of the same instance whose end was not told count as having been ready.
+    fn mislead(&mut self, task: At, now: Duration) {
+        let instance = |id: &str| id.rsplit_once("._app.").map(|(instance, _)| instance.to_owned());
+        let of = instance(self.tasks[task].id.as_str());
+        for at in self.open.iter().copied().filter(|at| *at != task) {
+            if instance(self.tasks[at].id.as_str()) == of {
+                self.tasks[at].first_ready.get_or_insert(now);
+            }
+        }
     }
 
     /// An app goes. Told late, that may speak against tasks of its successor.
