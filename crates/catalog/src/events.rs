@@ -155,7 +155,9 @@ impl Source {
         let new = memory.running_since.is_none_or(|at| step.now < at + step.settings.explain_within);
         let spoken = &mut memory.spoken;
         let said = spoken.last.as_ref().is_some_and(|last| shows(&task.status, last));
-        spoken.due |= !said && (changed || new);
+        if !said && (changed || new) {
+            spoken.due = Some(step.now + step.settings.explain_within);
+        }
         self.put_task(&app, task, step);
         self.mark(&app, Some(&id), step);
     }
@@ -202,7 +204,7 @@ impl Source {
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
         let known = !tasks.is_empty() && tasks.iter().all(shown);
-        let goal_changed = self.is_goal_change(app, &tasks, condition, known);
+        let goal_changed = self.is_goal_change(app, &tasks, condition, known, step.now);
         if goal_changed && self.is_deploying(app) {
             step.cause = Cause::Goal;
             self.hint(app, &tasks, Rule::GoalChanged, Unless::DeploymentOver, step);

@@ -48,13 +48,14 @@ impl Source {
         let grace = self.definition(app).app.and_then(|app| app.kill_grace_seconds).unwrap_or(0.0);
         let grace = Duration::try_from_secs_f64(grace).unwrap_or_default().saturating_mul(2);
         let until = step.now.saturating_add(step.settings.doomed_for).saturating_add(grace);
+        let done = step.now.saturating_add(step.settings.explain_within).saturating_add(grace);
         let event = self.state.events;
         for task in tasks {
             let memory = self.recall(app, task, step.now, step.settings);
             if memory.leaving.is_some_and(|known| known.unless == Unless::TimeOver) {
                 continue;
             }
-            memory.leaving = Some(Leaving { rule, event, at: step.now, until, unless });
+            memory.leaving = Some(Leaving { rule, event, at: step.now, done, until, unless });
             self.rechecks.insert((until, app.clone(), task.clone()));
             self.memory_changed = true;
             self.rejudge(app, task, step);
@@ -86,7 +87,13 @@ impl Source {
         }
         let refuted = match leaving.unless {
             Unless::TimeOver => false,
-            Unless::DeploymentOver => !self.is_deploying(app),
+            // A goal is not changed back, so what it says is done even if the deployment was cancelled.
+            Unless::DeploymentOver if self.is_deploying(app) => false,
+            Unless::DeploymentOver if step.now < leaving.done => {
+                self.refetch.poll(app, self.state.events, leaving.done);
+                false
+            }
+            Unless::DeploymentOver => true,
             Unless::StillRunning => true,
         };
         if !refuted && step.now < leaving.until {
@@ -171,6 +178,7 @@ impl Source {
         tasks: &[TaskId],
         condition: &InstanceCondition,
         known: bool,
+        now: Duration,
     ) -> bool {
         use InstanceCondition as C;
         let (mut repeated, mut due) = (false, false);
@@ -183,7 +191,7 @@ impl Source {
                 continue;
             }
             let spoken = &mut self.memory.entry(task.clone()).or_default().spoken;
-            due |= std::mem::take(&mut spoken.due);
+            due |= spoken.due.take().is_some_and(|until| until > now);
             // Not heard of it yet: what is known comes from an answer, which is as good.
             repeated |= spoken.last.as_ref().map_or(known, |last| last == condition);
             spoken.last = Some(condition.clone());

@@ -48,6 +48,8 @@ pub(crate) struct Leaving {
     pub(crate) event: u64,
     /// When it was given.
     pub(crate) at: Duration,
+    /// What it says is done by then at the latest, if it is true.
+    pub(crate) done: Duration,
     /// An answer after that which still shows the task as running takes it back...
     pub(crate) until: Duration,
     /// ...and what else does.
@@ -71,8 +73,8 @@ pub(crate) enum Unless {
 pub(crate) struct Spoken {
     /// The condition said last, if we heard it on this stream.
     pub(crate) last: Option<InstanceCondition>,
-    /// A status event changed the state, and the instance's event for it is still on its way.
-    pub(crate) due: bool,
+    /// A status event changed the state, and until then the instance's event for it may be on its way.
+    pub(crate) due: Option<Duration>,
 }
 
 /// Something that ended.

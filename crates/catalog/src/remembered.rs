@@ -77,7 +77,8 @@ impl Source {
                     _ => Unless::TimeOver,
                 };
                 rechecks.insert((until, app.clone(), task.clone()));
-                Leaving { rule, event: state.events, at: now, until, unless }
+                let done = now + settings.explain_within;
+                Leaving { rule, event: state.events, at: now, done, until, unless }
             });
             TaskMemory { last: kept.healthy, proven: kept.proven, leaving, ..TaskMemory::default() }
         })

@@ -288,7 +288,7 @@ impl World {
     /// An event reaches the follower.
     pub(super) fn delivered(&mut self, number: usize, twisted: bool) {
         self.trace(|| format!("  <- #{number}{}", if twisted { " (a copy, or late)" } else { "" }));
-        if let Some(hint) = self.truth.deliver(number, twisted, self.now) {
+        if let Some(hint) = self.truth.deliver(number, twisted, self.now, &self.published) {
             self.coverage.note(hint);
             self.plan_inspection();
         }

@@ -101,6 +101,9 @@ fn a_goal_change_is_taken_back_when_the_deployment_is_over() {
     assert_eq!(rules(&bench), FIRST_GOES);
     bench.event(step("d", DeploymentPhase::Failed, &[]));
     bench.pass_ms(3000).list(web(), Vec::new());
+    assert_eq!(rules(&bench), FIRST_GOES, "a goal is not changed back: it may be dying");
+    assert!(!bench.pass_ms(8000).asked().is_empty());
+    bench.list(web(), Vec::new());
     assert_eq!(rules(&bench), BOTH);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mconn_model::Snapshot;
 use mconn_sim::cluster::Cluster;
 
 use super::Truth;
@@ -31,6 +32,7 @@ impl Truth {
         number: usize,
         twisted: bool,
         now: Duration,
+        published: &Snapshot,
     ) -> Option<&'static str> {
         self.delivered += 1;
         let again = std::mem::replace(&mut self.emitted[number].delivered, true);
@@ -69,8 +71,11 @@ impl Truth {
         let recognised = match &meaning {
             // Without a deployment a repeated condition says nothing.
             Meaning::Goal { before, task } => {
-                let deploying = self.deploying.contains(&self.tasks[*task].app);
-                self.emitted[*before].delivered && !twisted && deploying
+                let task = &self.tasks[*task];
+                let deploying = self.deploying.contains(&task.app);
+                let known =
+                    published.apps.values().flat_map(|app| &app.tasks).any(|known| known.task.id == task.id);
+                self.emitted[*before].delivered && !twisted && deploying && known
             }
             _ => true,
         };
