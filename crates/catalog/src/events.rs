@@ -204,7 +204,7 @@ impl Source {
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
         let known = !tasks.is_empty() && tasks.iter().all(shown);
-        let goal_changed = self.is_goal_change(app, &tasks, condition, known, step.now);
+        let goal_changed = self.is_goal_change(app, &tasks, condition, known, step);
         if goal_changed && self.is_deploying(app) {
             step.cause = Cause::Goal;
             self.hint(app, &tasks, Rule::GoalChanged, Unless::DeploymentOver, step);

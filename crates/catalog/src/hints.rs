@@ -178,9 +178,10 @@ impl Source {
         tasks: &[TaskId],
         condition: &InstanceCondition,
         known: bool,
-        now: Duration,
+        step: &Step<'_>,
     ) -> bool {
         use InstanceCondition as C;
+        let (now, explain_within) = (step.now, step.settings.explain_within);
         let (mut repeated, mut due) = (false, false);
         for task in tasks {
             let running = self.task(app, task).is_some_and(|entry| entry.task.status == TaskStatus::Running);
@@ -190,10 +191,16 @@ impl Source {
             if running && before {
                 continue;
             }
-            let spoken = &mut self.memory.entry(task.clone()).or_default().spoken;
+            let memory = self.memory.entry(task.clone()).or_default();
+            let settled = memory.running_since.is_some_and(|since| now >= since + explain_within);
+            let spoken = &mut memory.spoken;
             due |= spoken.due.take().is_some_and(|until| until > now);
-            // Not heard of it yet: what is known comes from an answer, which is as good.
-            repeated |= spoken.last.as_ref().map_or(known, |last| last == condition);
+            // What an answer showed is as good, if nothing can be on its way any more.
+            repeated |= match &spoken.last {
+                Some(last) if last == condition => true,
+                Some(_) => known && settled,
+                None => known,
+            };
             spoken.last = Some(condition.clone());
         }
         repeated && !due
