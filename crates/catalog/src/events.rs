@@ -136,6 +136,7 @@ impl Source {
             None => bare_task(&app, &id),
         };
         let changed = task.status != status;
+        let returned = task.status == TaskStatus::Unreachable && changed;
         task.status = status;
         task.host = event.host.or(task.host);
         task.agent = agent.or(task.agent);
@@ -155,7 +156,7 @@ impl Source {
         let new = memory.running_since.is_none_or(|at| step.now < at + step.settings.explain_within);
         let spoken = &mut memory.spoken;
         let said = spoken.last.as_ref().is_some_and(|last| shows(&task.status, last));
-        if !said && (changed || new) {
+        if returned || (!said && (changed || new)) {
             spoken.due = Some(step.now + step.settings.explain_within);
         }
         self.put_task(&app, task, step);
