@@ -23,14 +23,13 @@ impl Source {
         }
         match event {
             ClusterEvent::Status(update) => self.fold_status(update, step),
-            ClusterEvent::InstanceChanged { instance, app, condition, version } => {
+            ClusterEvent::InstanceChanged { instance, app, condition, version: _, at } => {
                 let mut tasks = self.tasks_of(&app, Some(&instance), None);
-                if ends(&condition) {
-                    // One of an older version is late, and about the task before.
-                    let version_of = |id: &TaskId| self.task(&app, id).and_then(|entry| entry.task.version);
-                    tasks
-                        .retain(|id| !matches!((version, version_of(id)), (Some(of), Some(has)) if of < has));
+                if ends(&condition) || condition == InstanceCondition::Killing {
+                    self.note_omen(instance);
                 }
+                // The end of a task before this one, told late.
+                tasks.retain(|id| !ends(&condition) || !self.is_before_start(&app, id, at));
                 self.fold_instance(&app, tasks, &condition, step);
             }
             ClusterEvent::HealthChanged { app, instance, task, healthy, whole, at } => {
@@ -257,9 +256,10 @@ impl Source {
         for id in tasks {
             // One of several checks may have flipped: bad news is true for the task as a whole, good news is not, nor is
             // it while we do not know how many there are.
-            let checks = self
-                .task(app, id)
-                .and_then(|entry| self.definition_of(app, &entry.task, &newest).0.app)
+            let task = self.task(app, id).map(|entry| &entry.task);
+            let known = task.filter(|task| !newest.is_older_than(task));
+            let checks = known
+                .and_then(|task| self.definition_of(app, task, &newest).0.app)
                 .map(|app| app.health_checks.len());
             let several = !whole && checks.is_none_or(|checks| checks > 1);
             let number = self.state.events;
@@ -383,7 +383,12 @@ fn belongs(task: &AppTask, instance: &InstanceId) -> bool {
     if let Some(named) = &task.instance {
         return named == instance;
     }
-    let (task, instance) = (task.id.as_str(), instance.as_str());
+    is_of(&task.id, instance)
+}
+
+/// The same by the ids alone.
+pub(crate) fn is_of(task: &TaskId, instance: &InstanceId) -> bool {
+    let (task, instance) = (task.as_str(), instance.as_str());
     if let Some(rest) = task.strip_prefix(instance) {
         return rest.is_empty() || rest.starts_with('.');
     }

@@ -9,14 +9,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mconn_model::{
-    AppId, Deployment, DeploymentId, DeploymentPhase, InstanceCondition, Rule, TaskId, TaskStatus,
+    AppId, Deployment, DeploymentId, DeploymentPhase, InstanceCondition, InstanceId, Rule, TaskId, TaskStatus,
 };
 
+use crate::events::is_of;
 use crate::memory::{Leaving, Unless};
 use crate::source::{Source, Step};
 
 /// Deployments under way that are remembered from events; a Marathon runs at most 100 (1.6 and later).
 const DEPLOYMENTS_MAX: usize = 1000;
+/// Ends of unknown instances that are remembered: an answer takes seconds, so the newest are enough.
+const OMENS_MAX: usize = 256;
 
 /// A deployment under way, as events told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,10 +166,22 @@ impl Source {
         }
     }
 
-    /// A task that an answer shows for the first time, although a deployment has stopped its app since that was asked for.
-    pub(crate) fn stop_late(&mut self, app: &AppId, task: &TaskId, requested: u64, step: &mut Step<'_>) {
-        if self.apps.get(app).is_some_and(|work| work.stopped > requested) {
-            self.hint(app, std::slice::from_ref(task), Rule::AppStopping, Unless::TimeOver, step);
+    /// An instance is ending of which no task is known: an answer under way may show it as running.
+    pub(crate) fn note_omen(&mut self, instance: InstanceId) {
+        if self.omens.len() >= OMENS_MAX {
+            self.omens.pop_front();
+        }
+        self.omens.push_back((self.state.events, instance));
+    }
+
+    /// A task is shown for the first time, by an answer that was asked for before an event told of its end.
+    pub(crate) fn fulfil_omens(&mut self, app: &AppId, task: &TaskId, requested: u64, step: &mut Step<'_>) {
+        let (stopped, tasks) = (self.apps.get(app).map(|work| work.stopped), std::slice::from_ref(task));
+        let ends = |(event, instance): &(u64, InstanceId)| *event > requested && is_of(task, instance);
+        if stopped.is_some_and(|event| event > requested) {
+            self.hint(app, tasks, Rule::AppStopping, Unless::TimeOver, step);
+        } else if self.omens.iter().any(ends) {
+            self.hint(app, tasks, Rule::KillAnnounced, Unless::StillRunning, step);
         }
     }
 

@@ -87,13 +87,8 @@ pub(crate) fn judge(mut task: AppTask, memory: &mut TaskMemory, at: &Circumstanc
 /// A task that was started with a newer version than the definition that we know may have checks that we do not know of:
 /// definitions become visible later than deployments begin, and their events may be lost (spec/marathon.md section 6.5).
 fn is_defined(task: &AppTask, memory: &TaskMemory, definition: &Definition) -> bool {
-    let version = match definition {
-        Definition { app: Some(app), .. } => app.version,
-        Definition { pod: Some(pod), .. } => pod.version,
-        _ => return false,
-    };
-    let newer = matches!((task.version, version), (Some(task), Some(known)) if task > known);
-    !newer || memory.confirmed || memory.proven
+    let known = definition.app.is_some() || definition.pod.is_some();
+    known && (!definition.is_older_than(task) || memory.confirmed || memory.proven)
 }
 
 fn leaving(memory: &TaskMemory, at: &Circumstances<'_>) -> Option<Rule> {

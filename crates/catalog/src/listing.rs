@@ -327,10 +327,11 @@ impl Source {
         let grace = definition.health_checks.iter().map(|check| check.grace_seconds).fold(0.0, f64::max);
         let grace = Duration::try_from_secs_f64(grace).unwrap_or(Duration::MAX);
         let old = task.started_at.is_some_and(|started| clock.since(started) > grace);
-        if unknown && old {
-            self.recall(app, &task.id, step.now, step.settings).admitted = true;
-        }
-        unknown && old
+        // Whoever was seen to start is not forgotten but new.
+        let memory = self.recall(app, &task.id, step.now, step.settings);
+        let admitted = unknown && old && memory.event == 0;
+        memory.admitted |= admitted;
+        admitted
     }
 
     /// Folds one listed task. `true` if the answer is not to be believed and must be asked for again.
@@ -359,7 +360,7 @@ impl Source {
         let known = self.task(app, &task.id).map(|entry| entry.task.clone());
         let window = self.readiness_window(app, step);
         if known.is_none() {
-            self.stop_late(app, &task.id, requested, step);
+            self.fulfil_omens(app, &task.id, requested, step);
         }
         let memory = self.recall(app, &task.id, step.now, step.settings);
         memory.place = place;

@@ -31,11 +31,6 @@ fn since(definition: &Definition) -> Option<Timestamp> {
     }
 }
 
-fn version(definition: &Definition) -> Option<Timestamp> {
-    let app = definition.app.as_ref().and_then(|app| app.version);
-    app.or_else(|| definition.pod.as_ref().and_then(|pod| pod.version))
-}
-
 impl Older {
     /// Keeps the definition that is replaced, as long as there are tasks of it.
     pub(crate) fn superseded(&mut self, old: &Definition, new: &Definition, tasks: &[Arc<TaskEntry>]) {
@@ -52,11 +47,12 @@ impl Older {
         if self.versions.len() >= VERSIONS_MAX {
             self.versions.pop_first();
         }
-        self.versions.extend(version(new));
+        self.versions.extend(new.version());
         let versions = tasks.iter().filter_map(|task| task.task.version).filter(|version| *version < newest);
         let used: BTreeSet<usize> = versions.filter_map(|version| self.find(version)).collect();
-        let mut at = 0..;
-        self.kept.retain(|_| at.next().is_some_and(|at| used.contains(&at)));
+        // The last one is kept in any case: not all of its tasks may have been seen yet.
+        let (mut at, last) = (0.., self.kept.len().saturating_sub(1));
+        self.kept.retain(|_| at.next().is_some_and(|at| at == last || used.contains(&at)));
         if self.kept.len() > OLDER_MAX {
             self.kept.remove(0);
         }

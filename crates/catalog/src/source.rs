@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppEntry, AppId, AppTask, Cause, DeploymentId, Freshness, Gone, Happened, Pod, SourceId,
+    App, AppEntry, AppId, AppTask, Cause, DeploymentId, Freshness, Gone, Happened, InstanceId, Pod, SourceId,
     SourceState, TaskEntry, TaskId, Timestamp,
 };
 
@@ -31,6 +31,17 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
+    /// Its version.
+    pub(crate) fn version(&self) -> Option<Timestamp> {
+        let app = self.app.as_ref().and_then(|app| app.version);
+        app.or_else(|| self.pod.as_ref().and_then(|pod| pod.version))
+    }
+
+    /// Whether the task was started with a newer version than this one.
+    pub(crate) fn is_older_than(&self, task: &AppTask) -> bool {
+        matches!((task.version, self.version()), (Some(task), Some(known)) if task > known)
+    }
+
     /// How many tasks are wanted at least; a pod may have several containers per instance.
     pub(crate) fn wanted(&self) -> Option<usize> {
         let instances = self.app.as_ref().map(|app| app.instances);
@@ -93,7 +104,9 @@ pub(crate) struct Source {
     pub(crate) memory_changed: bool,
     /// Deployments under way, as events told, with what they change. Bounded by the hints.
     pub(crate) deploying: BTreeMap<DeploymentId, Deploying>,
-    /// Tasks to be judged again at a time.
+    /// Instances that are ending and of which no task was known, with the event that said so; bounded by the hints.
+    pub(crate) omens: VecDeque<(u64, InstanceId)>,
+    /// Hints to be forgotten with their tasks at a time.
     pub(crate) rechecks: BTreeSet<(Duration, AppId, TaskId)>,
     /// Apps that went lately; bounded by [`GONE_MAX`].
     pub(crate) gone: VecDeque<Gone>,
@@ -166,6 +179,7 @@ impl Source {
             restored: BTreeMap::new(),
             memory_changed: false,
             deploying: BTreeMap::new(),
+            omens: VecDeque::new(),
             rechecks: BTreeSet::new(),
             gone: VecDeque::new(),
             gone_changed: false,

@@ -214,6 +214,7 @@ fn other(event_type: &str, dto: &EventDto<'_>) -> Result<ClusterEvent, String> {
             app: app()?,
             condition: InstanceCondition::parse(dto.condition.get().ok_or("it has no condition")?),
             version: dto.run_spec_version.get().and_then(Timestamp::parse),
+            at: dto.timestamp.get().and_then(Timestamp::parse),
         },
         "instance_health_changed_event" | "health_status_changed_event" => ClusterEvent::HealthChanged {
             app: app()?,

@@ -109,6 +109,8 @@ pub enum ClusterEvent {
         condition: InstanceCondition,
         /// The definition's version that it runs.
         version: Option<Timestamp>,
+        /// When it was said, by the source's clock.
+        at: Option<Timestamp>,
     },
     /// `instance_health_changed_event` and `health_status_changed_event`.
     HealthChanged {

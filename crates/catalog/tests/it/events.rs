@@ -56,6 +56,7 @@ fn other_events() {
         app: app_id("/web"),
         condition,
         version: None,
+        at: None,
     };
     let of = "web.instance-1";
     check("the same condition is a hint", changed(of, InstanceCondition::Running), &[&running], &[]);

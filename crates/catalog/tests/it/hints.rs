@@ -26,7 +26,13 @@ fn step(id: &str, phase: DeploymentPhase, stopping: &[&str]) -> ClusterEvent {
 }
 
 fn changed(name: &str, condition: InstanceCondition) -> ClusterEvent {
-    ClusterEvent::InstanceChanged { instance: instance(name), app: app_id("/web"), condition, version: None }
+    ClusterEvent::InstanceChanged {
+        instance: instance(name),
+        app: app_id("/web"),
+        condition,
+        version: None,
+        at: None,
+    }
 }
 
 fn rules(bench: &Bench) -> Vec<&'static str> {
