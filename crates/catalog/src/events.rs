@@ -35,7 +35,12 @@ impl Source {
             ClusterEvent::HealthChanged { app, instance, task, healthy, whole, at } => {
                 let mut tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
                 // Good news from before the task began to run is about the one before it.
-                tasks.retain(|id| healthy != Some(true) || !self.is_before_start(&app, id, at));
+                let waits = |id: &TaskId| {
+                    let status = self.task(&app, id).map(|entry| &entry.task.status);
+                    matches!(status, Some(TaskStatus::Staging | TaskStatus::Starting))
+                };
+                tasks
+                    .retain(|id| healthy != Some(true) || !(waits(id) || self.is_before_start(&app, id, at)));
                 self.fold_health(&app, &tasks, healthy, whole, step);
             }
             ClusterEvent::UnhealthyKill { app, task, instance } => {
@@ -165,9 +170,7 @@ impl Source {
     /// Whether something was said before the task began to run, by the source's own clock.
     fn is_before_start(&self, app: &AppId, task: &TaskId, at: Option<Timestamp>) -> bool {
         let Some(entry) = self.task(app, task) else { return false };
-        let waits = matches!(entry.task.status, TaskStatus::Staging | TaskStatus::Starting);
-        waits
-            || matches!((at, entry.task.started_at), (Some(at), Some(started)) if at < started)
+        matches!((at, entry.task.started_at), (Some(at), Some(started)) if at < started)
             || self.is_late(task, at)
     }
 
@@ -277,6 +280,10 @@ impl Source {
     fn fold_definition(&mut self, mut app: App, step: &mut Step<'_>) {
         let id = app.id.clone();
         self.suspects.explain(&id);
+        // A copy, or late: every change makes a newer version, a rollback too.
+        if self.definition(&id).version().is_some_and(|known| app.version.is_some_and(|told| told < known)) {
+            return self.mark(&id, None, step);
+        }
         // The event carries the definition alone; what runs is asked for.
         if app.deployments.is_empty()
             && let Some(known) = self.definition(&id).app

@@ -27,9 +27,14 @@ pub(crate) struct Circumstances<'a> {
 }
 
 impl Circumstances<'_> {
+    fn is_deploying(&self) -> bool {
+        self.deploying || self.newest.app.as_ref().is_some_and(|app| !app.deployments.is_empty())
+    }
+
     /// The definitions that the task may have been started with.
     fn possible(&self) -> impl Iterator<Item = &App> {
-        let newest = self.newest.app.as_deref().filter(|_| !self.certain);
+        // Once no deployment is under way any more, what was not replaced is what it was before.
+        let newest = self.newest.app.as_deref().filter(|_| !self.certain && self.is_deploying());
         self.definition.app.as_deref().into_iter().chain(newest)
     }
 }
@@ -103,7 +108,7 @@ fn readiness_pending(task: &AppTask, memory: &TaskMemory, at: &Circumstances<'_>
     if at.possible().all(|app| app.readiness_checks.is_empty()) {
         return false;
     }
-    let deploying = at.deploying || at.newest.app.as_ref().is_some_and(|app| !app.deployments.is_empty());
+    let deploying = at.is_deploying();
     match task.ready {
         Some(ready) => deploying && !ready,
         None if memory.proven || memory.readiness_waived => false,

@@ -162,6 +162,9 @@ impl World {
         };
         let read = matches!(&input, Input::Listing(Ok(_)) | Input::App(Ok(_)));
         assert!(read != (request.luck == Luck::Truncated), "a truncated answer is none: {body}");
+        if read {
+            self.truth.doubt(&view);
+        }
         self.feed(input);
         if read {
             if request.fetch == Fetch::Listing {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use mconn_model::{AppId, Endpoint, Snapshot, SourceId, TaskEntry, TaskId, Timestamp, VerdictKind};
+use mconn_model::{AppId, Endpoint, Rule, Snapshot, SourceId, TaskEntry, TaskId, Timestamp, VerdictKind};
 
 /// The laws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,7 +164,9 @@ impl Watcher {
     fn judge(&self, task: &TaskEntry, known: Known, now: Duration) -> Vec<Broken> {
         let mut broken = Vec::new();
         let (id, rule) = (&task.task.id, task.verdict.rule.as_str());
-        if known.first_ready.is_none_or(|at| at > now) {
+        // Who was admitted without memory was not known to be ready: that is the point of it.
+        let admitted = task.verdict.rule == Rule::Admitted;
+        if !admitted && known.first_ready.is_none_or(|at| at > now) {
             let what = format!("{id}: is routable by {rule}, never was ready: {}", known.lacks);
             broken.push(Broken { law: Law::ReadyFirst, what });
         }

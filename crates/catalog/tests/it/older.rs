@@ -89,11 +89,15 @@ fn several_updates_in_a_row_are_kept_apart_and_forgotten_with_their_tasks() {
 fn a_version_that_was_not_seen_has_to_fulfil_what_either_definition_asks_for() {
     let mut bench = Bench::reading(vec![listed(version(bridged(0), 1, 1), vec![of("web.1", 1)])]);
     // A scaling of the first one, or something with checks: nobody saw version 3.
-    bench.list(vec![listed(version(contained(1), 5, 5), vec![of("web.1", 1), of("web.3", 3)])], Vec::new());
-    assert_eq!(
-        bench.shows("/web"),
-        ["web.1 running-without-checks agent1:31000", "web.3 health-unknown agent1:31000"]
-    );
+    let tasks = || vec![of("web.1", 1), of("web.3", 3)];
+    let mut next = version(contained(1), 5, 5);
+    next.deployments = vec![Deployment { id: DeploymentId::new("d").unwrap() }];
+    bench.list(vec![listed(next, tasks())], Vec::new());
+    let old = "web.1 running-without-checks agent1:31000";
+    assert_eq!(bench.shows("/web"), [old, "web.3 health-unknown agent1:31000"]);
+    // What a deployment has not replaced when it ends stays what it was.
+    bench.list(vec![listed(version(contained(1), 5, 5), tasks())], Vec::new());
+    assert_eq!(bench.shows("/web"), [old, "web.3 running-without-checks agent1:31000"]);
 }
 
 #[test]

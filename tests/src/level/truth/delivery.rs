@@ -8,6 +8,9 @@ use mconn_sim::cluster::Cluster;
 use super::Truth;
 use super::meaning::{At, Meaning};
 
+/// An instance's event and its task's own come together; what is missing of them can come this much later.
+const UNCLEAR: Duration = Duration::from_secs(10);
+
 /// What an answer of Marathon shows, noted when it was written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
@@ -38,6 +41,12 @@ impl Truth {
         let again = std::mem::replace(&mut self.emitted[number].delivered, true);
         let meaning = self.emitted[number].meaning.clone();
         if let Some(at) = meaning.task() {
+            let nth = self.emitted[number].nth;
+            let task = &mut self.tasks[at];
+            if nth != task.in_order + 1 {
+                task.unclear = now + UNCLEAR;
+            }
+            task.in_order = task.in_order.max(nth);
             self.tasks[at].heard = self.delivered;
             self.app_heard.insert(self.tasks[at].app.clone(), self.delivered);
         }
@@ -75,7 +84,7 @@ impl Truth {
                 let deploying = self.deploying.contains(&task.app);
                 let known =
                     published.apps.values().flat_map(|app| &app.tasks).any(|known| known.task.id == task.id);
-                self.emitted[*before].delivered && !twisted && deploying && known
+                self.emitted[*before].delivered && !twisted && deploying && known && task.unclear < now
             }
             _ => true,
         };
@@ -149,6 +158,18 @@ impl Truth {
         view
     }
 
+    /// What speaks against tasks in an answer that is about to be folded.
+    pub(in super::super) fn doubt(&mut self, view: &View) {
+        // Of readiness nothing is heard but by answers, so the last one counts, whatever events came since.
+        for &at in &view.unready {
+            self.tasks[at].doubted = true;
+        }
+        for &at in &view.against {
+            let task = &mut self.tasks[at];
+            task.doubted |= task.heard <= view.asked;
+        }
+    }
+
     /// An answer was folded. `held` if the catalog does not believe that apps are gone yet. Says whether it told
     /// something new.
     pub(in super::super) fn answered(&mut self, view: &View, held: bool, now: Duration) -> bool {
@@ -159,14 +180,6 @@ impl Truth {
             } else {
                 self.deploying.remove(app);
             }
-        }
-        // Of readiness nothing is heard but by answers, so the last one counts, whatever events came since.
-        for &at in &view.unready {
-            self.tasks[at].doubted = true;
-        }
-        for &at in &view.against {
-            let task = &mut self.tasks[at];
-            task.doubted |= task.heard <= view.asked;
         }
         let mut news = false;
         for &(at, shown) in &view.going {

@@ -18,10 +18,13 @@ impl Truth {
             self.tasks[at].hint.get_or_insert(now);
             self.tasks[at].good = false;
         }
+        let mut nth = 0;
         if let Some(at) = meaning.task() {
             self.tasks[at].changed = now;
+            self.tasks[at].emitted += 1;
+            nth = self.tasks[at].emitted;
         }
-        self.emitted.push(Emitted { meaning, delivered: false });
+        self.emitted.push(Emitted { meaning, nth, delivered: false });
         number
     }
 
@@ -139,6 +142,9 @@ impl Truth {
             told: None,
             doubted: false,
             heard: 0,
+            emitted: 0,
+            in_order: 0,
+            unclear: Duration::ZERO,
             condition: None,
             blink: Default::default(),
             passed: false,

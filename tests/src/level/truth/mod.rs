@@ -54,6 +54,11 @@ pub(super) struct Task {
     pub(super) doubted: bool,
     /// The number of events delivered when the last one about this task was.
     pub(super) heard: u64,
+    /// Events about this task so far: emitted, and up to which they were delivered in order.
+    emitted: u32,
+    in_order: u32,
+    /// Until when events about it that were lost or came out of order make it unclear what a repeated condition means.
+    unclear: Duration,
     /// The condition told last, by which event, and whether that was delivered.
     pub(super) condition: Option<(String, usize)>,
     /// It ran, or passed its last check, within the present step.
@@ -72,6 +77,8 @@ struct Blink {
 #[derive(Debug)]
 pub(super) struct Emitted {
     pub(super) meaning: Meaning,
+    /// Which one it is of those about its task.
+    nth: u32,
     pub(super) delivered: bool,
 }
 
@@ -229,8 +236,9 @@ impl World for Truth {
         let Some(task) = self.by_id.get(task.as_str()).map(|at| &self.tasks[*at]) else {
             return Known::default();
         };
+        let unjudgeable = (!self.knows_definition(task)).then_some(Duration::ZERO);
         Known {
-            first_ready: task.first_ready,
+            first_ready: task.first_ready.or(unjudgeable),
             lacks: task.lacks,
             told: task.told,
             given: task.leaving.map(|leaving| leaving.max(self.trouble)),
