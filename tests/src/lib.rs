@@ -5,6 +5,7 @@
 
 mod fake;
 mod front;
+pub mod level;
 mod process;
 
 use std::time::Duration;

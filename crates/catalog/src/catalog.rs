@@ -193,7 +193,7 @@ impl Source {
                 self.gap |= self.attached;
                 self.attached = true;
                 self.trusted = false;
-                self.forget_spoken();
+                self.forget_due();
                 self.refetch.attached(step.now, step.settings);
                 self.refetch.charge(step.now, step.settings);
             }
@@ -241,12 +241,15 @@ impl Source {
         }
     }
 
-    /// What was said on another stream says nothing about the next event of this one, and deployments that ended meanwhile
-    /// were told to nobody; the listing that follows names those that run.
-    fn forget_spoken(&mut self) {
-        self.deploying.clear();
+    /// What was due on another stream does not come on this one. Deployments that ended meanwhile were told to nobody: of
+    /// apps the listing that follows says which still run, of pods nothing does.
+    fn forget_due(&mut self) {
+        let Self { deploying, apps, .. } = self;
+        deploying.retain(|_, deploying| {
+            deploying.keep_apps(|app| apps.get(app).is_some_and(|work| work.entry.app.is_some()))
+        });
         for memory in self.memory.values_mut() {
-            memory.spoken = crate::memory::Spoken::default();
+            memory.spoken.due = None;
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppId, AppTask, Cause, ClusterEvent, DeploymentPhase, InstanceCondition, InstanceId, IpAddress,
-    Rule, StatusUpdate, TaskId, TaskStatus, Timestamp,
+    App, AppId, AppTask, Cause, ClusterEvent, DeploymentPhase, EventTimestamp, InstanceCondition, InstanceId,
+    IpAddress, Rule, StatusUpdate, TaskId, TaskStatus, Timestamp,
 };
 
 use crate::effects::Why;
@@ -23,17 +23,30 @@ impl Source {
         }
         match event {
             ClusterEvent::Status(update) => self.fold_status(update, step),
-            ClusterEvent::InstanceChanged { instance, app, condition, version: _ } => {
-                self.fold_instance(&app, &instance, &condition, step);
+            ClusterEvent::InstanceChanged { instance, app, condition, version: _, at } => {
+                let mut tasks = self.tasks_of(&app, Some(&instance), None);
+                if ends(&condition) || condition == InstanceCondition::Killing {
+                    self.note_omen(instance);
+                }
+                // The end of a task before this one, told late.
+                tasks.retain(|id| !ends(&condition) || !self.is_before_start(&app, id, at));
+                self.fold_instance(&app, tasks, &condition, step);
             }
-            ClusterEvent::HealthChanged { app, instance, task, healthy, whole } => {
-                let tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
+            ClusterEvent::HealthChanged { app, instance, task, healthy, whole, at } => {
+                let mut tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
+                // Good news from before the task began to run is about the one before it.
+                let waits = |id: &TaskId| {
+                    let status = self.task(&app, id).map(|entry| &entry.task.status);
+                    matches!(status, Some(TaskStatus::Staging | TaskStatus::Starting))
+                };
+                tasks
+                    .retain(|id| healthy != Some(true) || !(waits(id) || self.is_before_start(&app, id, at)));
                 self.fold_health(&app, &tasks, healthy, whole, step);
             }
             ClusterEvent::UnhealthyKill { app, task, instance } => {
                 self.suspects.explain(&app);
                 let tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
-                self.hint(&app, &tasks, Rule::KillAnnounced, Unless::Never, step);
+                self.hint(&app, &tasks, Rule::KillAnnounced, Unless::TimeOver, step);
                 self.mark_living(&app, step);
             }
             ClusterEvent::AppDefinition { app } => self.fold_definition(*app, step),
@@ -96,6 +109,7 @@ impl Source {
     fn fold_status(&mut self, update: StatusUpdate, step: &mut Step<'_>) {
         let StatusUpdate { event, agent, addresses, version, message: _ } = update;
         step.effects.task_events.push(event.clone());
+        let told_at = event.timestamp.as_ref().and_then(instant);
         let (app, id, status) = (event.app, event.task, event.status);
         self.suspects.explain(&app);
         if status.is_terminal() {
@@ -117,11 +131,16 @@ impl Source {
         let mut task = match known {
             // A late or repeated event must not bring a task back from its way out.
             Some(task) if goes_back(&task.status, &status) => return self.mark_living(&app, step),
+            // Late, by Marathon's own clock: an answer decides whether the agent is really back.
+            Some(task) if task.status == TaskStatus::Unreachable && self.is_late(&id, told_at) => {
+                return self.mark_living(&app, step);
+            }
             Some(task) => task,
             None if leaving && !self.is_living(&app, step) => return self.mark_living(&app, step),
             None => bare_task(&app, &id),
         };
         let changed = task.status != status;
+        let returned = task.status == TaskStatus::Unreachable && changed;
         task.status = status;
         task.host = event.host.or(task.host);
         task.agent = agent.or(task.agent);
@@ -136,13 +155,29 @@ impl Source {
         let number = self.state.events;
         let memory = self.recall(&app, &id, step.now, step.settings);
         memory.event = number;
+        memory.told_at = told_at;
         // An answer may have been ahead of this event; long after it, a repeated state is followed by nothing.
         let new = memory.running_since.is_none_or(|at| step.now < at + step.settings.explain_within);
         let spoken = &mut memory.spoken;
         let said = spoken.last.as_ref().is_some_and(|last| shows(&task.status, last));
-        spoken.due = changed || (new && !said);
+        if returned || (!said && (changed || new)) {
+            spoken.due = Some(step.now + step.settings.explain_within);
+        }
         self.put_task(&app, task, step);
         self.mark(&app, Some(&id), step);
+    }
+
+    /// Whether something was said before the task began to run, by the source's own clock.
+    fn is_before_start(&self, app: &AppId, task: &TaskId, at: Option<Timestamp>) -> bool {
+        let Some(entry) = self.task(app, task) else { return false };
+        matches!((at, entry.task.started_at), (Some(at), Some(started)) if at < started)
+            || self.is_late(task, at)
+    }
+
+    /// Whether an event of that time is older than the last one about the task's state.
+    fn is_late(&self, task: &TaskId, told_at: Option<Timestamp>) -> bool {
+        let last = self.memory.get(task).and_then(|memory| memory.told_at);
+        matches!((told_at, last), (Some(at), Some(last)) if at < last)
     }
 
     /// A task of an instance that was launched again (`._app.2` after `._app.1`, 1.8 and later): the one before has ended,
@@ -163,43 +198,33 @@ impl Source {
     fn fold_instance(
         &mut self,
         app: &AppId,
-        instance: &InstanceId,
+        tasks: Vec<TaskId>,
         condition: &InstanceCondition,
         step: &mut Step<'_>,
     ) {
         use InstanceCondition as C;
         self.suspects.explain(app);
-        let tasks = self.tasks_of(app, Some(instance), None);
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
         let known = !tasks.is_empty() && tasks.iter().all(shown);
-        let goal_changed = self.is_goal_change(&tasks, condition);
+        let goal_changed = self.is_goal_change(app, &tasks, condition, known, step);
+        if goal_changed && self.is_deploying(app) {
+            step.cause = Cause::Goal;
+            self.hint(app, &tasks, Rule::GoalChanged, Unless::DeploymentOver, step);
+            return self.mark(app, None, step);
+        }
         match condition {
-            _ if known => {
-                // Otherwise it is the instance's event after the task's own.
-                if goal_changed && self.is_deploying(app) {
-                    step.cause = Cause::Goal;
-                    self.hint(app, &tasks, Rule::GoalChanged, Unless::DeploymentOver, step);
-                    self.mark(app, None, step);
-                }
-                return;
-            }
-            C::Killing => self.hint(app, &tasks, Rule::KillAnnounced, Unless::Never, step),
+            // The instance's event after its task's own.
+            _ if known => return,
+            C::Killing => self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step),
             C::Unreachable | C::UnreachableInactive => self.lose_sight(app, &tasks, step),
-            C::Finished | C::Failed | C::Killed | C::Error | C::Gone | C::Dropped => {
+            _ if ends(condition) => {
                 // Empty: the status event came first and removed it.
                 if !tasks.is_empty() {
                     self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step);
                     self.mark_living(app, step);
                 }
                 return;
-            }
-            // Launched again under the same instance: what ran before has ended.
-            C::Scheduled | C::Provisioned | C::Created => {
-                let ran =
-                    |id: &TaskId| self.task(app, id).is_some_and(|e| e.task.status == TaskStatus::Running);
-                let ran: Vec<TaskId> = tasks.into_iter().filter(ran).collect();
-                self.hint(app, &ran, Rule::KillAnnounced, Unless::StillRunning, step);
             }
             _ => {}
         }
@@ -234,9 +259,10 @@ impl Source {
         for id in tasks {
             // One of several checks may have flipped: bad news is true for the task as a whole, good news is not, nor is
             // it while we do not know how many there are.
-            let checks = self
-                .task(app, id)
-                .and_then(|entry| self.definition_of(app, &entry.task, &newest).app)
+            let task = self.task(app, id).map(|entry| &entry.task);
+            let known = task.filter(|task| !newest.is_older_than(task));
+            let checks = known
+                .and_then(|task| self.definition_of(app, task, &newest).0.app)
                 .map(|app| app.health_checks.len());
             let several = !whole && checks.is_none_or(|checks| checks > 1);
             let number = self.state.events;
@@ -254,6 +280,10 @@ impl Source {
     fn fold_definition(&mut self, mut app: App, step: &mut Step<'_>) {
         let id = app.id.clone();
         self.suspects.explain(&id);
+        // A copy, or late: every change makes a newer version, a rollback too.
+        if self.definition(&id).version().is_some_and(|known| app.version.is_some_and(|told| told < known)) {
+            return self.mark(&id, None, step);
+        }
         // The event carries the definition alone; what runs is asked for.
         if app.deployments.is_empty()
             && let Some(known) = self.definition(&id).app
@@ -343,10 +373,9 @@ impl Source {
 
     /// The known tasks of an app that an event means.
     fn tasks_of(&self, app: &AppId, instance: Option<&InstanceId>, task: Option<&TaskId>) -> Vec<TaskId> {
-        if let Some(task) = task
-            && self.task(app, task).is_some()
-        {
-            return vec![task.clone()];
+        if let Some(task) = task {
+            // Its instance may run another one by now.
+            return self.task(app, task).map(|entry| entry.task.id.clone()).into_iter().collect();
         }
         let (Some(instance), Some(work)) = (instance, self.apps.get(app)) else { return Vec::new() };
         let all = work.entry.tasks.iter().filter(|entry| belongs(&entry.task, instance));
@@ -361,7 +390,12 @@ fn belongs(task: &AppTask, instance: &InstanceId) -> bool {
     if let Some(named) = &task.instance {
         return named == instance;
     }
-    let (task, instance) = (task.id.as_str(), instance.as_str());
+    is_of(&task.id, instance)
+}
+
+/// The same by the ids alone.
+pub(crate) fn is_of(task: &TaskId, instance: &InstanceId) -> bool {
+    let (task, instance) = (task.as_str(), instance.as_str());
     if let Some(rest) = task.strip_prefix(instance) {
         return rest.is_empty() || rest.starts_with('.');
     }
@@ -389,6 +423,20 @@ fn bare_task(app: &AppId, id: &TaskId) -> AppTask {
         health: Vec::new(),
         ready: None,
     }
+}
+
+/// The time that Marathon wrote into an event.
+fn instant(timestamp: &EventTimestamp) -> Option<Timestamp> {
+    match timestamp {
+        EventTimestamp::Text(text) => Timestamp::parse(text),
+        EventTimestamp::Millis(millis) => Some(Timestamp::from_millis(*millis)),
+    }
+}
+
+/// Whether an instance in this condition has no running task.
+fn ends(condition: &InstanceCondition) -> bool {
+    use InstanceCondition as C;
+    matches!(condition, C::Finished | C::Failed | C::Killed | C::Error | C::Gone | C::Dropped)
 }
 
 /// Whether `new` is a later incarnation of the same container of the same instance as `old`.

@@ -1,25 +1,41 @@
 //! Hints that a task will go: the earliest one drains it at once, and what does not come true is taken back.
 //!
-//! Announced kills are believed for a limited time, because Marathon may show such a task as running until it is dead
-//! (spec/marathon.md section 4). A goal change is believed while a deployment of the app is under way, the end of an
-//! instance until a later answer still shows its task as running.
+//! Only an answer takes a hint back, one that was asked for later and still shows the task as running: at once where the
+//! hint was an instance's end; when no deployment of the app is under way any more where it was a goal change; and in any
+//! case after some time, because Marathon may show a task whose kill was announced as running until it is dead
+//! (spec/marathon.md section 4).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mconn_model::{AppId, DeploymentId, DeploymentPhase, InstanceCondition, Rule, TaskId, TaskStatus};
+use mconn_model::{
+    AppId, Deployment, DeploymentId, DeploymentPhase, InstanceCondition, InstanceId, Rule, TaskId, TaskStatus,
+};
 
+use crate::events::is_of;
 use crate::memory::{Leaving, Unless};
 use crate::source::{Source, Step};
 
 /// Deployments under way that are remembered from events; a Marathon runs at most 100 (1.6 and later).
 const DEPLOYMENTS_MAX: usize = 1000;
+/// Ends of unknown instances that are remembered: an answer takes seconds, so the newest are enough.
+const OMENS_MAX: usize = 256;
 
-/// A deployment that stops an app.
+/// A deployment under way, as events told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stopping {
-    deployment: Option<DeploymentId>,
+pub(crate) struct Deploying {
+    /// The last event of it.
     event: u64,
-    at: Duration,
+    /// What it changes.
+    apps: BTreeSet<AppId>,
+}
+
+impl Deploying {
+    /// Keeps those of its apps; whether there are any.
+    pub(crate) fn keep_apps(&mut self, keep: impl FnMut(&AppId) -> bool) -> bool {
+        self.apps.retain(keep);
+        !self.apps.is_empty()
+    }
 }
 
 impl Source {
@@ -34,28 +50,28 @@ impl Source {
     ) {
         let grace = self.definition(app).app.and_then(|app| app.kill_grace_seconds).unwrap_or(0.0);
         let grace = Duration::try_from_secs_f64(grace).unwrap_or_default().saturating_mul(2);
-        let until = step.now.saturating_add(step.settings.doomed_for.max(grace));
+        let until = step.now.saturating_add(step.settings.doomed_for).saturating_add(grace);
+        let done = step.now.saturating_add(step.settings.explain_within).saturating_add(grace);
         let event = self.state.events;
         for task in tasks {
             let memory = self.recall(app, task, step.now, step.settings);
-            if memory.leaving.is_some_and(|known| known.unless == Unless::Never && known.until > step.now) {
+            if memory.leaving.is_some_and(|known| known.unless == Unless::TimeOver) {
                 continue;
             }
-            memory.leaving = Some(Leaving { rule, event, at: step.now, until, unless });
+            memory.leaving = Some(Leaving { rule, event, at: step.now, done, until, unless });
             self.rechecks.insert((until, app.clone(), task.clone()));
             self.memory_changed = true;
             self.rejudge(app, task, step);
         }
     }
 
-    /// Takes back what has not come true in time.
-    pub(crate) fn recheck(&mut self, step: &mut Step<'_>) {
+    /// Forgets hints about tasks that are not known any more.
+    pub(crate) fn recheck(&mut self, step: &Step<'_>) {
         while self.rechecks.first().is_some_and(|(at, ..)| *at <= step.now) {
             let Some((_, app, task)) = self.rechecks.pop_first() else { break };
-            if let Some(memory) = self.memory.get_mut(&task) {
-                memory.leaving.take_if(|leaving| leaving.until <= step.now);
+            if self.task(&app, &task).is_none() {
+                self.memory.remove(&task);
             }
-            self.rejudge(&app, &task, step);
         }
     }
 
@@ -69,15 +85,21 @@ impl Source {
         step: &Step<'_>,
     ) -> bool {
         let Some(leaving) = self.memory.get(task).and_then(|memory| memory.leaving) else { return false };
-        if leaving.unless == Unless::Never || leaving.event > requested {
+        if leaving.event > requested || *status != TaskStatus::Running {
             return false;
         }
         let refuted = match leaving.unless {
-            Unless::Never => false,
-            Unless::DeploymentOver => !self.is_deploying(app),
-            Unless::StillRunning => *status == TaskStatus::Running,
+            Unless::TimeOver => false,
+            // A goal is not changed back, so what it says is done even if the deployment was cancelled.
+            Unless::DeploymentOver if self.is_deploying(app) => false,
+            Unless::DeploymentOver if step.now < leaving.done => {
+                self.refetch.poll(app, self.state.events, leaving.done);
+                false
+            }
+            Unless::DeploymentOver => true,
+            Unless::StillRunning => true,
         };
-        if !refuted {
+        if !refuted && step.now < leaving.until {
             return false;
         }
         if step.now.saturating_sub(leaving.at) < step.settings.settle {
@@ -96,7 +118,19 @@ impl Source {
             .get(app)
             .and_then(|work| work.entry.app.as_ref())
             .is_some_and(|app| !app.deployments.is_empty())
-            || self.deploying.values().any(|apps| apps.contains(app))
+            || self.deploying.values().any(|deploying| deploying.apps.contains(app))
+    }
+
+    /// An answer shows which deployments of an app are under way: of those that it does not name the end was not heard.
+    pub(crate) fn confirm_deployments(&mut self, app: &AppId, named: Option<&[Deployment]>, requested: u64) {
+        let Some(named) = named else { return };
+        self.deploying.retain(|id, deploying| {
+            let named = named.iter().any(|deployment| deployment.id == *id);
+            if deploying.event <= requested && !named {
+                deploying.apps.remove(app);
+            }
+            !deploying.apps.is_empty()
+        });
     }
 
     /// Notes what an event says of a deployment, and drains the apps that it stops.
@@ -111,7 +145,9 @@ impl Source {
         match (phase, id) {
             (DeploymentPhase::StepBegan | DeploymentPhase::StepEnded, Some(id)) => {
                 if self.deploying.len() < DEPLOYMENTS_MAX || self.deploying.contains_key(id) {
-                    self.deploying.insert(id.clone(), affected.iter().cloned().collect());
+                    let deploying =
+                        Deploying { event: self.state.events, apps: affected.iter().cloned().collect() };
+                    self.deploying.insert(id.clone(), deploying);
                 }
             }
             (DeploymentPhase::Succeeded | DeploymentPhase::Failed, Some(id)) => {
@@ -120,55 +156,66 @@ impl Source {
             (_, None) => {}
         }
         if phase == DeploymentPhase::StepBegan {
+            // A step that stops an app kills its tasks at once, and they die even if it is cancelled later.
             for app in stopping {
                 let Some(work) = self.apps.get_mut(app) else { continue };
-                let stop = Stopping { deployment: id.cloned(), event: self.state.events, at: step.now };
-                work.stopping = Some(stop);
-                self.rejudge_app(app, step);
-            }
-        }
-        // Cancelled: its apps stay. What it has killed already is told by other events.
-        if phase == DeploymentPhase::Failed {
-            for app in affected {
-                let stopped = self.apps.get_mut(app).and_then(|work| {
-                    work.stopping.take_if(|stop| stop.deployment.is_none() || stop.deployment.as_ref() == id)
-                });
-                if stopped.is_some() {
-                    self.rejudge_app(app, step);
-                }
+                work.stopped = self.state.events;
+                let tasks: Vec<TaskId> = work.entry.tasks.iter().map(|entry| entry.task.id.clone()).collect();
+                self.hint(app, &tasks, Rule::AppStopping, Unless::TimeOver, step);
             }
         }
     }
 
-    /// An answer shows the app although a deployment was to stop it: it was cancelled, or the app is there anew. `true` if
-    /// the answer may be too early to be believed.
-    pub(crate) fn refute_stop(&mut self, app: &AppId, requested: u64, step: &mut Step<'_>) -> bool {
-        let Some(work) = self.apps.get_mut(app) else { return false };
-        let Some(stop) = work.stopping.as_ref().filter(|stop| stop.event <= requested) else { return false };
-        let under_way = work.entry.app.as_ref().is_some_and(|app| match &stop.deployment {
-            Some(id) => app.deployments.iter().any(|deployment| deployment.id == *id),
-            None => !app.deployments.is_empty(),
-        });
-        if under_way {
-            return false;
+    /// An instance is ending of which no task is known: an answer under way may show it as running.
+    pub(crate) fn note_omen(&mut self, instance: InstanceId) {
+        if self.omens.len() >= OMENS_MAX {
+            self.omens.pop_front();
         }
-        if step.now.saturating_sub(stop.at) < step.settings.settle {
-            return true;
+        self.omens.push_back((self.state.events, instance));
+    }
+
+    /// A task is shown for the first time, by an answer that was asked for before an event told of its end.
+    pub(crate) fn fulfil_omens(&mut self, app: &AppId, task: &TaskId, requested: u64, step: &mut Step<'_>) {
+        let (stopped, tasks) = (self.apps.get(app).map(|work| work.stopped), std::slice::from_ref(task));
+        let ends = |(event, instance): &(u64, InstanceId)| *event > requested && is_of(task, instance);
+        if stopped.is_some_and(|event| event > requested) {
+            self.hint(app, tasks, Rule::AppStopping, Unless::TimeOver, step);
+        } else if self.omens.iter().any(ends) {
+            self.hint(app, tasks, Rule::KillAnnounced, Unless::StillRunning, step);
         }
-        work.stopping = None;
-        self.rejudge_app(app, step);
-        false
     }
 
     /// Whether an `instance_changed_event` announces that the instance's goal has changed: it repeats a condition, and no
     /// status event has led up to it (spec/marathon.md section 6.4, scale down).
-    pub(crate) fn is_goal_change(&mut self, tasks: &[TaskId], condition: &InstanceCondition) -> bool {
+    pub(crate) fn is_goal_change(
+        &mut self,
+        app: &AppId,
+        tasks: &[TaskId],
+        condition: &InstanceCondition,
+        known: bool,
+        step: &Step<'_>,
+    ) -> bool {
+        use InstanceCondition as C;
+        let (now, explain_within) = (step.now, step.settings.explain_within);
         let (mut repeated, mut due) = (false, false);
         for task in tasks {
-            let spoken = &mut self.memory.entry(task.clone()).or_default().spoken;
-            due |= std::mem::take(&mut spoken.due);
-            // Not heard of it yet: what is known comes from an answer, which is as good.
-            repeated |= spoken.last.as_ref().is_none_or(|last| last == condition);
+            let running = self.task(app, task).is_some_and(|entry| entry.task.status == TaskStatus::Running);
+            let before =
+                matches!(condition, C::Scheduled | C::Provisioned | C::Created | C::Staging | C::Starting);
+            // Late, or of the task before it: says nothing about what comes next.
+            if running && before {
+                continue;
+            }
+            let memory = self.memory.entry(task.clone()).or_default();
+            let settled = memory.running_since.is_some_and(|since| now >= since + explain_within);
+            let spoken = &mut memory.spoken;
+            due |= spoken.due.take().is_some_and(|until| until > now);
+            // What an answer showed is as good, if nothing can be on its way any more.
+            repeated |= match &spoken.last {
+                Some(last) if last == condition => true,
+                Some(_) => known && settled,
+                None => known,
+            };
             spoken.last = Some(condition.clone());
         }
         repeated && !due

@@ -5,6 +5,8 @@ use mconn_model::{AppEntry, Freshness, Rule, Snapshot, TaskEntry, TaskStatus, Ve
 
 use crate::digest;
 
+pub mod overtime;
+
 /// An invariant that does not hold, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation(pub String);

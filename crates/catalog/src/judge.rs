@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mconn_model::{AppId, AppTask, Endpoint, Rule, SourceId, TaskEntry, TaskStatus, VerdictKind};
+use mconn_model::{App, AppId, AppTask, Endpoint, Rule, SourceId, TaskEntry, TaskStatus, VerdictKind};
 
 use crate::endpoints::{self, Resolved};
 use crate::memory::TaskMemory;
@@ -18,17 +18,30 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) definition: &'a Definition,
     /// The newest one.
     pub(crate) newest: &'a Definition,
+    /// Whether it is certain that `definition` is the one. If not, the task may have to fulfil what either asks for.
+    pub(crate) certain: bool,
     /// A deployment of the app is known to be under way.
     pub(crate) deploying: bool,
-    /// A deployment stops the app.
-    pub(crate) stopping: bool,
     pub(crate) now: Duration,
     pub(crate) settings: &'a Settings,
 }
 
+impl Circumstances<'_> {
+    fn is_deploying(&self) -> bool {
+        self.deploying || self.newest.app.as_ref().is_some_and(|app| !app.deployments.is_empty())
+    }
+
+    /// The definitions that the task may have been started with.
+    fn possible(&self) -> impl Iterator<Item = &App> {
+        // Once no deployment is under way any more, what was not replaced is what it was before.
+        let newest = self.newest.app.as_deref().filter(|_| !self.certain && self.is_deploying());
+        self.definition.app.as_deref().into_iter().chain(newest)
+    }
+}
+
 /// The entry of a task, with the verdict of [`verdict::verdict`]; what it proves is remembered. Its `since` is the
 /// caller's to say.
-pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'_>) -> TaskEntry {
+pub(crate) fn judge(mut task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'_>) -> TaskEntry {
     let resolved = match at.definition {
         _ if task.status.is_terminal() => Resolved::default(),
         Definition { app: Some(app), .. } => endpoints::of_app(app, &task),
@@ -40,7 +53,7 @@ pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'
     }
     let mut facts = Facts {
         defined: is_defined(&task, memory, at.newest),
-        checks: at.definition.app.as_ref().map_or(task.health.len(), |app| app.health_checks.len()),
+        checks: at.possible().map(|app| app.health_checks.len()).max().unwrap_or(task.health.len()),
         told: memory.told.map(|(healthy, _)| healthy),
         last: memory.last,
         proven: memory.proven,
@@ -55,7 +68,11 @@ pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'
         facts.last = memory.last;
     }
     let verdict = verdict::verdict(&task, &facts);
-    memory.proven |= verdict.kind == VerdictKind::Routable;
+    if verdict.kind == VerdictKind::Routable {
+        memory.proven = true;
+        // A result of a deployment that is over says nothing about the next one.
+        task.ready = task.ready.filter(|ready| *ready);
+    }
     let endpoint = |port: endpoints::Reached| Endpoint {
         source: at.source.clone(),
         app: at.app.clone(),
@@ -75,29 +92,23 @@ pub(crate) fn judge(task: AppTask, memory: &mut TaskMemory, at: &Circumstances<'
 /// A task that was started with a newer version than the definition that we know may have checks that we do not know of:
 /// definitions become visible later than deployments begin, and their events may be lost (spec/marathon.md section 6.5).
 fn is_defined(task: &AppTask, memory: &TaskMemory, definition: &Definition) -> bool {
-    let version = match definition {
-        Definition { app: Some(app), .. } => app.version,
-        Definition { pod: Some(pod), .. } => pod.version,
-        _ => return false,
-    };
-    let newer = matches!((task.version, version), (Some(task), Some(known)) if task > known);
-    !newer || memory.confirmed || memory.proven
+    let known = definition.app.is_some() || definition.pod.is_some();
+    known && (!definition.is_older_than(task) || memory.confirmed || memory.proven)
 }
 
 fn leaving(memory: &TaskMemory, at: &Circumstances<'_>) -> Option<Rule> {
-    let hint = memory.leaving.filter(|hint| hint.until > at.now).map(|hint| hint.rule);
-    hint.or_else(|| at.stopping.then_some(Rule::AppStopping))
-        .or_else(|| (at.newest.wanted() == Some(0)).then_some(Rule::ScaledToZero))
+    let hint = memory.leaving.map(|hint| hint.rule);
+    hint.or_else(|| (at.newest.wanted() == Some(0)).then_some(Rule::ScaledToZero))
 }
 
 /// Readiness is told by answers alone, and only while a deployment runs (spec/marathon.md section 3.5). A result counts
 /// whenever there is one. Without one a task that was ready before stays so, and a new one waits until an answer says
 /// either that no deployment is under way, or that there has been no result for so long that none will come.
 fn readiness_pending(task: &AppTask, memory: &TaskMemory, at: &Circumstances<'_>) -> bool {
-    if at.definition.app.as_ref().is_none_or(|app| app.readiness_checks.is_empty()) {
+    if at.possible().all(|app| app.readiness_checks.is_empty()) {
         return false;
     }
-    let deploying = at.deploying || at.newest.app.as_ref().is_some_and(|app| !app.deployments.is_empty());
+    let deploying = at.is_deploying();
     match task.ready {
         Some(ready) => deploying && !ready,
         None if memory.proven || memory.readiness_waived => false,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    AppId, AppListing, AppTask, Freshness, IpAddress, Listing, Pod, PodContainer, PodInstance, TaskId,
+    App, AppId, AppListing, AppTask, Freshness, IpAddress, Listing, Pod, PodContainer, PodInstance, TaskId,
     TaskStatus, Timestamp, Warning,
 };
 
@@ -171,7 +171,7 @@ impl Source {
         let mut missing = Missing::default();
         let unexplained = |id: &AppId| !expected.contains(id) && !self.is_stirred(id);
         for id in absent.iter().filter(|id| unexplained(id)) {
-            if let Some(work) = self.apps.get(id).filter(|work| work.stopping.is_none()) {
+            if let Some(work) = self.apps.get(id) {
                 missing.add_app(&work.entry);
             }
         }
@@ -186,10 +186,11 @@ impl Source {
                 is_live(&task.status) && !listed && !told(&task.id)
             });
             let known = |task: &TaskId| self.task(&answer.id, task).is_some();
-            let live = || answer.tasks.values().map(|(task, _)| task).filter(|task| is_live(&task.status));
-            let new = live().filter(|task| !known(&task.id)).count();
+            // Those that are being launched, too: a Marathon that replaces tasks knows what it does.
+            let listed = || answer.tasks.values().map(|(task, _)| task).filter(|t| !t.status.is_terminal());
+            let new = listed().filter(|task| !known(&task.id)).count();
             // Fewer are wanted now: that is what the definition in the same listing says.
-            let short = answer.definition.wanted().map_or(usize::MAX, |n| n.saturating_sub(live().count()));
+            let short = answer.definition.wanted().map_or(usize::MAX, |n| n.saturating_sub(listed().count()));
             missing.add_tasks(&answer.id, lost.count().saturating_sub(new).min(short));
         }
         missing
@@ -252,14 +253,21 @@ impl Source {
         }
         let before = self.apps.get(&id).map(|work| work.entry.clone()).filter(|_| comparison.is_some());
         self.dead_apps.dig(&id);
+        let deployments = definition.app.as_ref().map(|app| app.deployments.clone());
         if self.apps.get(&id).is_none_or(|work| work.defined <= requested) {
             self.put_definition(&id, definition, step);
+        } else if let (Some(app), Some(deployments)) = (self.definition(&id).app, &deployments)
+            && app.deployments != *deployments
+        {
+            // The event that told the newer definition did not tell of deployments.
+            let app = App { deployments: deployments.clone(), ..App::clone(&app) };
+            self.put_definition(&id, Definition { app: Some(Arc::new(app)), pod: None }, step);
         }
         if let Some(work) = self.apps.get_mut(&id) {
             work.listed = requested;
         }
-        let mut doubt = self.refute_stop(&id, requested, step);
-        doubt |= self.remove_unlisted(&id, &tasks, requested, step);
+        self.confirm_deployments(&id, deployments.as_deref(), requested);
+        let mut doubt = self.remove_unlisted(&id, &tasks, requested, step);
         let mut admitted = 0;
         for (task, place) in tasks.into_values() {
             let clock = as_of.unwrap_or_else(|| step.at());
@@ -319,10 +327,11 @@ impl Source {
         let grace = definition.health_checks.iter().map(|check| check.grace_seconds).fold(0.0, f64::max);
         let grace = Duration::try_from_secs_f64(grace).unwrap_or(Duration::MAX);
         let old = task.started_at.is_some_and(|started| clock.since(started) > grace);
-        if unknown && old {
-            self.recall(app, &task.id, step.now, step.settings).admitted = true;
-        }
-        unknown && old
+        // Whoever was seen to start is not forgotten but new.
+        let memory = self.recall(app, &task.id, step.now, step.settings);
+        let admitted = unknown && old && memory.event == 0;
+        memory.admitted |= admitted;
+        admitted
     }
 
     /// Folds one listed task. `true` if the answer is not to be believed and must be asked for again.
@@ -350,6 +359,9 @@ impl Source {
         task.app = app.clone();
         let known = self.task(app, &task.id).map(|entry| entry.task.clone());
         let window = self.readiness_window(app, step);
+        if known.is_none() {
+            self.fulfil_omens(app, &task.id, requested, step);
+        }
         let memory = self.recall(app, &task.id, step.now, step.settings);
         memory.place = place;
         if memory.told.is_some_and(|(_, event)| event <= requested) {

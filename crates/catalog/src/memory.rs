@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{InstanceCondition, Rule};
+use mconn_model::{InstanceCondition, Rule, Timestamp};
 
 use crate::endpoints::PodPlace;
 
@@ -13,6 +13,8 @@ use crate::endpoints::PodPlace;
 pub(crate) struct TaskMemory {
     /// The last event that told its state: a listing requested before it must not undo it.
     pub(crate) event: u64,
+    /// When that was, by the source's clock.
+    pub(crate) told_at: Option<Timestamp>,
     /// Health that an event told, and which.
     pub(crate) told: Option<(bool, u64)>,
     /// The last definite health; outlives a leader change.
@@ -46,20 +48,22 @@ pub(crate) struct Leaving {
     pub(crate) event: u64,
     /// When it was given.
     pub(crate) at: Duration,
-    /// Believed until then.
+    /// What it says is done by then at the latest, if it is true.
+    pub(crate) done: Duration,
+    /// An answer after that which still shows the task as running takes it back...
     pub(crate) until: Duration,
-    /// What else takes it back.
+    /// ...and what else does.
     pub(crate) unless: Unless,
 }
 
-/// What takes a hint back before its time is over.
+/// What takes a hint back before its time is over, if a later answer shows the task as running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unless {
     /// Nothing: the kill was announced, and Marathon may show the task as running until it is dead.
-    Never,
-    /// A later answer that says that no deployment of its app is under way.
+    TimeOver,
+    /// That no deployment of its app is under way.
     DeploymentOver,
-    /// A later answer that still shows it as running.
+    /// That alone.
     StillRunning,
 }
 
@@ -69,8 +73,8 @@ pub(crate) enum Unless {
 pub(crate) struct Spoken {
     /// The condition said last, if we heard it on this stream.
     pub(crate) last: Option<InstanceCondition>,
-    /// A status event changed the state, and the instance's event for it is still on its way.
-    pub(crate) due: bool,
+    /// A status event changed the state, and until then the instance's event for it may be on its way.
+    pub(crate) due: Option<Duration>,
 }
 
 /// Something that ended.

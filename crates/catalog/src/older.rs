@@ -2,21 +2,27 @@
 //! and these keep the ports and the checks that they were started with: judged by the newest definition they would lose
 //! their endpoints, or wait for checks that nobody makes of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mconn_model::{AppTask, TaskEntry, Timestamp};
 
 use crate::source::Definition;
 
-/// So many are kept; a task of a still older one is judged by the oldest of them.
+/// So many definitions are kept, and so many versions of each.
 const OLDER_MAX: usize = 8;
+const VERSIONS_MAX: usize = 64;
 
-/// Definitions before the newest one, oldest first.
+/// Definitions before the newest one, oldest first, and under which versions each was seen: scaling makes a new version of
+/// the same definition (spec/marathon.md section 3.7).
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Older(Vec<Definition>);
+pub(crate) struct Older {
+    kept: Vec<(Definition, BTreeSet<Timestamp>)>,
+    /// Versions of the newest one.
+    versions: BTreeSet<Timestamp>,
+}
 
-/// Since when a definition is what it is. Scaling makes a new version of the same one (spec/marathon.md section 3.7); of
-/// pods it is not told which.
+/// Since when a definition is what it is. Of pods it is not told which versions are scalings.
 fn since(definition: &Definition) -> Option<Timestamp> {
     match definition {
         Definition { app: Some(app), .. } => app.last_config_change.or(app.version),
@@ -29,31 +35,44 @@ impl Older {
     /// Keeps the definition that is replaced, as long as there are tasks of it.
     pub(crate) fn superseded(&mut self, old: &Definition, new: &Definition, tasks: &[Arc<TaskEntry>]) {
         let Some(newest) = since(new) else {
-            self.0.clear();
+            *self = Self::default();
             return;
         };
-        if since(old).is_some_and(|at| at < newest) {
-            self.0.retain(|kept| since(kept) != since(old));
-            self.0.push(old.clone());
+        if since(old) != Some(newest) {
+            let versions = std::mem::take(&mut self.versions);
+            if since(old).is_some_and(|at| at < newest) {
+                self.kept.push((old.clone(), versions));
+            }
         }
-        // A rollback has a version of its own, so what is kept is always older than the newest.
-        let oldest = tasks.iter().filter_map(|task| task.task.version).min();
-        let needed = |next: Option<&Definition>| {
-            let end = next.and_then(since).unwrap_or(newest);
-            oldest.is_some_and(|oldest| oldest < end)
-        };
-        while !self.0.is_empty() && (self.0.len() > OLDER_MAX || !needed(self.0.get(1))) {
-            self.0.remove(0);
+        if self.versions.len() >= VERSIONS_MAX {
+            self.versions.pop_first();
+        }
+        self.versions.extend(new.version());
+        let versions = tasks.iter().filter_map(|task| task.task.version).filter(|version| *version < newest);
+        let used: BTreeSet<usize> = versions.filter_map(|version| self.find(version)).collect();
+        // The last one is kept in any case: not all of its tasks may have been seen yet.
+        let (mut at, last) = (0.., self.kept.len().saturating_sub(1));
+        self.kept.retain(|_| at.next().is_some_and(|at| at == last || used.contains(&at)));
+        if self.kept.len() > OLDER_MAX {
+            self.kept.remove(0);
         }
     }
 
-    /// The definition that the task was started with; `None` if that is the newest one, or not known.
-    pub(crate) fn of(&self, task: &AppTask, newest: &Definition) -> Option<&Definition> {
+    /// The definition that the task was started with, and whether that is certain; `None` if it is the newest one, or
+    /// older than all that are known. A version that was not seen may be a scaling of the one before it, or may have been
+    /// anything.
+    pub(crate) fn of(&self, task: &AppTask, newest: &Definition) -> Option<(&Definition, bool)> {
         let started_with = task.version?;
-        if self.0.is_empty() || since(newest)? <= started_with {
+        if self.kept.is_empty() || since(newest)? <= started_with {
             return None;
         }
-        let is_before = |kept: &&Definition| since(kept).is_some_and(|at| at <= started_with);
-        self.0.iter().rev().find(is_before).or(self.0.first())
+        let (definition, versions) = self.kept.get(self.find(started_with)?)?;
+        Some((definition, versions.contains(&started_with)))
+    }
+
+    /// The one that was seen under that version, else the last one before it.
+    fn find(&self, version: Timestamp) -> Option<usize> {
+        let exact = self.kept.iter().position(|(_, versions)| versions.contains(&version));
+        exact.or_else(|| self.kept.iter().rposition(|(kept, _)| since(kept).is_some_and(|at| at <= version)))
     }
 }

@@ -74,10 +74,11 @@ impl Source {
             let leaving = kept.leaving.map(|rule| {
                 let unless = match rule {
                     Rule::GoalChanged => Unless::DeploymentOver,
-                    _ => Unless::Never,
+                    _ => Unless::TimeOver,
                 };
                 rechecks.insert((until, app.clone(), task.clone()));
-                Leaving { rule, event: state.events, at: now, until, unless }
+                let done = now + settings.explain_within;
+                Leaving { rule, event: state.events, at: now, done, until, unless }
             });
             TaskMemory { last: kept.healthy, proven: kept.proven, leaving, ..TaskMemory::default() }
         })

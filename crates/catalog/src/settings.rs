@@ -49,7 +49,8 @@ pub struct Settings {
     /// How many ended tasks (and, apart, apps) are remembered per source: at 100 bytes each this is about 2 MB. Default
     /// 20 000.
     pub graves_max: usize,
-    /// An announced kill that never happened is forgotten after this. Default 5 min.
+    /// A hint that a task will go, and that does not come true, is believed for this long and twice the app's kill grace
+    /// period. Default 1 min.
     pub doomed_for: Duration,
     /// A difference that a listing shows counts as a missed event when no event explained it within this. Default 10 s.
     pub explain_within: Duration,
@@ -101,7 +102,7 @@ impl Default for Settings {
             settle: Duration::from_secs(2),
             grave_age: Duration::from_secs(600),
             graves_max: 20_000,
-            doomed_for: Duration::from_secs(300),
+            doomed_for: Duration::from_secs(60),
             explain_within: Duration::from_secs(10),
             hold_share: 50,
             hold_min: 3,

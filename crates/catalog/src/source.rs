@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppEntry, AppId, AppTask, Cause, DeploymentId, Freshness, Gone, Happened, Pod, SourceId,
+    App, AppEntry, AppId, AppTask, Cause, DeploymentId, Freshness, Gone, Happened, InstanceId, Pod, SourceId,
     SourceState, TaskEntry, TaskId, Timestamp,
 };
 
 use crate::digest;
 use crate::effects::Effects;
-use crate::hints::Stopping;
+use crate::hints::Deploying;
 use crate::judge::{self, Circumstances};
 use crate::memory::{Grave, Graves, TaskMemory};
 use crate::older::Older;
@@ -31,6 +31,17 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
+    /// Its version.
+    pub(crate) fn version(&self) -> Option<Timestamp> {
+        let app = self.app.as_ref().and_then(|app| app.version);
+        app.or_else(|| self.pod.as_ref().and_then(|pod| pod.version))
+    }
+
+    /// Whether the task was started with a newer version than this one.
+    pub(crate) fn is_older_than(&self, task: &AppTask) -> bool {
+        matches!((task.version, self.version()), (Some(task), Some(known)) if task > known)
+    }
+
     /// How many tasks are wanted at least; a pod may have several containers per instance.
     pub(crate) fn wanted(&self) -> Option<usize> {
         let instances = self.app.as_ref().map(|app| app.instances);
@@ -48,8 +59,8 @@ pub(crate) struct Work {
     pub(crate) listed: u64,
     /// Definitions that older tasks were started with.
     pub(crate) older: Older,
-    /// A deployment stops it.
-    pub(crate) stopping: Option<Stopping>,
+    /// The last event that began to stop it.
+    pub(crate) stopped: u64,
     /// How its tasks stand.
     pub(crate) tally: Tally,
     /// So few are healthy that all are served.
@@ -92,8 +103,10 @@ pub(crate) struct Source {
     /// Something worth keeping over a restart has changed.
     pub(crate) memory_changed: bool,
     /// Deployments under way, as events told, with what they change. Bounded by the hints.
-    pub(crate) deploying: BTreeMap<DeploymentId, BTreeSet<AppId>>,
-    /// Tasks to be judged again at a time.
+    pub(crate) deploying: BTreeMap<DeploymentId, Deploying>,
+    /// Instances that are ending and of which no task was known, with the event that said so; bounded by the hints.
+    pub(crate) omens: VecDeque<(u64, InstanceId)>,
+    /// Hints to be forgotten with their tasks at a time.
     pub(crate) rechecks: BTreeSet<(Duration, AppId, TaskId)>,
     /// Apps that went lately; bounded by [`GONE_MAX`].
     pub(crate) gone: VecDeque<Gone>,
@@ -166,6 +179,7 @@ impl Source {
             restored: BTreeMap::new(),
             memory_changed: false,
             deploying: BTreeMap::new(),
+            omens: VecDeque::new(),
             rechecks: BTreeSet::new(),
             gone: VecDeque::new(),
             gone_changed: false,
@@ -181,10 +195,16 @@ impl Source {
         })
     }
 
-    /// The definition that a task was started with, as far as it is known.
-    pub(crate) fn definition_of(&self, app: &AppId, task: &AppTask, newest: &Definition) -> Definition {
+    /// The definition that a task was started with, as far as it is known, and whether that is certain.
+    pub(crate) fn definition_of(
+        &self,
+        app: &AppId,
+        task: &AppTask,
+        newest: &Definition,
+    ) -> (Definition, bool) {
         let older = self.apps.get(app).and_then(|work| work.older.of(task, newest));
-        older.unwrap_or(newest).clone()
+        let (definition, certain) = older.unwrap_or((newest, true));
+        (definition.clone(), certain)
     }
 
     pub(crate) fn task(&self, app: &AppId, task: &TaskId) -> Option<&Arc<TaskEntry>> {
@@ -206,7 +226,7 @@ impl Source {
                 defined: 0,
                 listed: 0,
                 older: Older::default(),
-                stopping: None,
+                stopped: 0,
                 tally: Tally::default(),
                 panic: false,
             }
@@ -253,17 +273,16 @@ impl Source {
     /// Sets a task and judges it. Its app's entry is created if need be.
     pub(crate) fn put_task(&mut self, id: &AppId, task: AppTask, step: &mut Step<'_>) {
         let newest = self.definition(id);
-        let definition = self.definition_of(id, &task, &newest);
+        let (definition, certain) = self.definition_of(id, &task, &newest);
         let deploying = !self.deploying.is_empty() && self.is_deploying(id);
-        let stopping = self.apps.get(id).is_some_and(|work| work.stopping.is_some());
         let (source, task_id) = (self.id.clone(), task.id.clone());
         let circumstances = Circumstances {
             source: &source,
             app: id,
             definition: &definition,
             newest: &newest,
+            certain,
             deploying,
-            stopping,
             now: step.now,
             settings: step.settings,
         };
@@ -373,7 +392,10 @@ impl Source {
         self.digest = self.digest.wrapping_sub(digest::of_entry(&work.entry));
         let mut history = work.entry.history.clone();
         for task in &work.entry.tasks {
-            self.memory.remove(&task.task.id);
+            // An app that is created anew may show the dying tasks of the one before.
+            if self.memory.get(&task.task.id).is_some_and(|memory| memory.leaving.is_none()) {
+                self.memory.remove(&task.task.id);
+            }
             let (at, cause) = (step.at(), step.cause.clone());
             let (task, before) = (task.task.id.clone(), Some(task.verdict.rule));
             note(&mut history, Happened { at, task, before, after: None, cause });

@@ -130,6 +130,8 @@ struct EventDto<'a> {
     plan: Object<PlanDto<'a>>,
     #[serde(borrow)]
     current_step: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -213,6 +215,7 @@ fn other(event_type: &str, dto: &EventDto<'_>) -> Result<ClusterEvent, String> {
             app: app()?,
             condition: InstanceCondition::parse(dto.condition.get().ok_or("it has no condition")?),
             version: dto.run_spec_version.get().and_then(Timestamp::parse),
+            at: dto.timestamp.get().and_then(Timestamp::parse),
         },
         "instance_health_changed_event" | "health_status_changed_event" => ClusterEvent::HealthChanged {
             app: app()?,
@@ -220,6 +223,7 @@ fn other(event_type: &str, dto: &EventDto<'_>) -> Result<ClusterEvent, String> {
             task: task(),
             healthy: dto.healthy.0.or(dto.alive.0),
             whole: event_type == "instance_health_changed_event",
+            at: dto.timestamp.get().and_then(Timestamp::parse),
         },
         "unhealthy_task_kill_event" | "unhealthy_instance_kill_event" => {
             ClusterEvent::UnhealthyKill { app: app()?, task: task(), instance: instance() }

@@ -109,6 +109,8 @@ pub enum ClusterEvent {
         condition: InstanceCondition,
         /// The definition's version that it runs.
         version: Option<Timestamp>,
+        /// When it was said, by the source's clock.
+        at: Option<Timestamp>,
     },
     /// `instance_health_changed_event` and `health_status_changed_event`.
     HealthChanged {
@@ -122,6 +124,8 @@ pub enum ClusterEvent {
         healthy: Option<bool>,
         /// It speaks for the instance as a whole, not for one of several checks.
         whole: bool,
+        /// When it was said, by the source's clock.
+        at: Option<Timestamp>,
     },
     /// `unhealthy_task_kill_event`, `unhealthy_instance_kill_event`: as good as TASK_KILLING.
     UnhealthyKill {

@@ -56,6 +56,7 @@ fn other_events() {
         app: app_id("/web"),
         condition,
         version: None,
+        at: None,
     };
     let of = "web.instance-1";
     check("the same condition is a hint", changed(of, InstanceCondition::Running), &[&running], &[]);
@@ -63,7 +64,7 @@ fn other_events() {
     check("an agent is lost", changed(of, InstanceCondition::Unreachable), &[&unreachable], &["/web"]);
     check("and given up", changed(of, InstanceCondition::UnreachableInactive), &[&unreachable], &["/web"]);
     check("an end is believed at once", changed(of, InstanceCondition::Failed), &[&killing], &["/web"]);
-    check("launched again", changed(of, InstanceCondition::Provisioned), &[&killing], &["/web"]);
+    check("launched again, or late", changed(of, InstanceCondition::Provisioned), &[&running], &["/web"]);
     check("a kill is believed", changed(of, InstanceCondition::Killing), &[&killing], &["/web"]);
     check("a new instance", changed("web.instance-9", InstanceCondition::Scheduled), &[&running], &["/web"]);
     check(
@@ -167,6 +168,7 @@ fn trap_25_a_relaunch_within_one_instance() {
         task: None,
         healthy: Some(true),
         whole: true,
+        at: None,
     });
     assert_eq!(bench.shows("/web"), ["web.instance-1._app.2 running-without-checks agent1:31000"]);
 }
@@ -204,6 +206,7 @@ fn good_news_of_one_check_is_not_believed_before_it_is_known_how_many_there_are(
         task: Some(task_id("new.1")),
         healthy: Some(true),
         whole: true,
+        at: None,
     });
     assert_eq!(bench.shows("/new"), ["new.1 healthy agent1:31000"], "the aggregate speaks for all");
 }
@@ -225,6 +228,7 @@ fn health_by_instance_finds_the_task_of_each_generation() {
             task: None,
             healthy: Some(false),
             whole: true,
+            at: None,
         });
         assert_eq!(bench.shows("/web")[0].contains("unhealthy"), hit, "{task_name} {instance_name}");
     }
@@ -272,7 +276,7 @@ fn an_announced_kill_is_believed_through_listings_but_not_for_ever() {
     let all = || vec![listed(app("/web"), vec![task("/web", TASK)])];
     bench.list(all(), Vec::new());
     assert_eq!(bench.shows("/web"), [format!("{TASK} kill-announced agent1:31000")]);
-    bench.pass_ms(301_000);
+    bench.pass_ms(61_000).list(all(), Vec::new());
     assert_eq!(bench.shows("/web"), [format!("{TASK} running-without-checks agent1:31000")]);
 }
 

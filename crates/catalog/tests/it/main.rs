@@ -10,6 +10,7 @@ mod listings;
 mod memory;
 mod model;
 mod older;
+mod overtime;
 mod panic;
 mod readiness;
 mod requests;

@@ -277,7 +277,10 @@ impl World {
                 self.tell(deployment(phase, &[APPS[n]]), true);
                 let condition = if over { InstanceCondition::Killed } else { InstanceCondition::Scheduled };
                 let (app, instance) = (app_id(APPS[n]), instance("x.instance-1"));
-                self.tell(ClusterEvent::InstanceChanged { instance, app, condition, version: None }, true);
+                self.tell(
+                    ClusterEvent::InstanceChanged { instance, app, condition, version: None, at: None },
+                    true,
+                );
             }
             _ => {}
         }

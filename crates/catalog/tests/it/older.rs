@@ -77,10 +77,27 @@ fn several_updates_in_a_row_are_kept_apart_and_forgotten_with_their_tasks() {
     bench.list(vec![listed(with_ports(3), vec![task_of(1), task_of(2), task_of(3)])], Vec::new());
     assert_eq!(endpoints(&bench), [1, 2, 3]);
     assert!(bench.entry("/web").unwrap().tasks.iter().all(|task| task.unresolved.is_empty()));
-    // An old definition is of no use when its tasks are gone; one that comes back late is judged by the oldest kept.
+    // An old definition is of no use when its tasks are gone.
     bench.list(vec![listed(with_ports(4), vec![task_of(3), task_of(4)])], Vec::new());
-    bench.list(vec![listed(with_ports(4), vec![task_of(2), task_of(3), task_of(4)])], Vec::new());
-    assert_eq!(endpoints(&bench), [2, 3, 4]);
+    assert_eq!(endpoints(&bench), [3, 4]);
+    bench.list(vec![listed(with_ports(5), vec![task_of(2), task_of(4), task_of(5)])], Vec::new());
+    assert_eq!(endpoints(&bench), [2, 4, 5]);
+    assert_eq!(bench.entry("/web").unwrap().tasks[0].unresolved.len(), 3, "judged by the newest one");
+}
+
+#[test]
+fn a_version_that_was_not_seen_has_to_fulfil_what_either_definition_asks_for() {
+    let mut bench = Bench::reading(vec![listed(version(bridged(0), 1, 1), vec![of("web.1", 1)])]);
+    // A scaling of the first one, or something with checks: nobody saw version 3.
+    let tasks = || vec![of("web.1", 1), of("web.3", 3)];
+    let mut next = version(contained(1), 5, 5);
+    next.deployments = vec![Deployment { id: DeploymentId::new("d").unwrap() }];
+    bench.list(vec![listed(next, tasks())], Vec::new());
+    let old = "web.1 running-without-checks agent1:31000";
+    assert_eq!(bench.shows("/web"), [old, "web.3 health-unknown agent1:31000"]);
+    // What a deployment has not replaced when it ends stays what it was.
+    bench.list(vec![listed(version(contained(1), 5, 5), tasks())], Vec::new());
+    assert_eq!(bench.shows("/web"), [old, "web.3 running-without-checks agent1:31000"]);
 }
 
 #[test]

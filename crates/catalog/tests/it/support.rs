@@ -169,6 +169,7 @@ pub(crate) fn health(app: &str, task: &str, healthy: Option<bool>) -> ClusterEve
         task: Some(task_id(task)),
         healthy,
         whole: false,
+        at: None,
     }
 }
 

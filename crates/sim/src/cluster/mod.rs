@@ -19,6 +19,7 @@ mod definition;
 mod deployment;
 mod event;
 mod fields;
+mod glance;
 mod group;
 mod health;
 mod instance;
@@ -41,6 +42,7 @@ pub use definition::{
     VersionInfo,
 };
 pub use event::Event;
+pub use glance::{AppGlance, Glance};
 pub use instance::{Condition, InstanceId, IpAddress};
 pub use path::PathId;
 pub use query::{AppFilter, Embeds};

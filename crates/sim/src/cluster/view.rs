@@ -352,7 +352,7 @@ impl Cluster {
     }
 
     /// Where declared port `index` of a task is reached, as far as Marathon's table tells.
-    fn endpoint(&self, task: &Instance, index: usize, networks: &[String]) -> Option<String> {
+    pub(super) fn endpoint(&self, task: &Instance, index: usize, networks: &[String]) -> Option<String> {
         let mappings = task.def.port_mappings();
         let host_index = match mappings.get(index) {
             Some(mapping) if mapping.host_port.is_none() => {
