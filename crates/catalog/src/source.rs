@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppEntry, AppId, AppTask, Cause, DeploymentId, Freshness, Gone, Happened, Pod, SourceId,
+    App, AppEntry, AppId, AppTask, Cause, Changes, DeploymentId, Freshness, Gone, Happened, Pod, SourceId,
     SourceState, TaskEntry, TaskId, Timestamp,
 };
 
@@ -133,6 +133,7 @@ impl Source {
             leader: None,
             last_error: None,
             held: None,
+            changes: Changes::default(),
         };
         Self {
             id,
@@ -287,11 +288,13 @@ impl Source {
                 None
             }
         };
-        if tell && before != after {
-            note(
-                &mut entry.history,
-                Happened { at: step.at(), task, before, after, cause: step.cause.clone() },
-            );
+        if tell
+            && before != after
+            && let Some(work) = self.apps.get_mut(id)
+        {
+            let (number, at, cause) = (self.state.changes.count(after), step.at(), step.cause.clone());
+            let happened = Happened { number, at, task, before, after, cause };
+            note(&mut Arc::make_mut(&mut work.entry).history, happened);
         }
         self.tasks_changed |= moved;
         self.digest = self.digest.wrapping_sub(removed).wrapping_add(added);
@@ -326,6 +329,7 @@ impl Source {
         note(
             &mut entry.history,
             Happened {
+                number: self.state.changes.count(None),
                 at: step.at(),
                 task: task.clone(),
                 before: Some(removed.verdict.rule),
@@ -354,7 +358,8 @@ impl Source {
             self.memory.remove(&task.task.id);
             let (at, cause) = (step.at(), step.cause.clone());
             let (task, before) = (task.task.id.clone(), Some(task.verdict.rule));
-            note(&mut history, Happened { at, task, before, after: None, cause });
+            let number = self.state.changes.count(None);
+            note(&mut history, Happened { number, at, task, before, after: None, cause });
         }
         if self.gone.len() >= GONE_MAX {
             self.gone.pop_front();
