@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
+use mconn_catalog::UnreachablePolicy;
 use mconn_model::ModuleName;
 
 use super::resolved::{Intake, ModuleConcurrency};
@@ -131,6 +132,16 @@ pub(super) fn intake(text: &str) -> Result<Intake, Expected> {
         "stream" => Ok(Intake::Stream),
         "callback" => Ok(Intake::Callback),
         _ => Err("both, stream or callback".to_owned()),
+    }
+}
+
+/// What becomes of unreachable tasks.
+pub(super) fn unreachable(text: &str) -> Result<UnreachablePolicy, Expected> {
+    match text {
+        "drain" => Ok(UnreachablePolicy::Drain),
+        "remove" => Ok(UnreachablePolicy::Remove),
+        "keep" => Ok(UnreachablePolicy::Keep),
+        _ => Err("drain, remove or keep".to_owned()),
     }
 }
 

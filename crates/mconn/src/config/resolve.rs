@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mconn_catalog::UnreachablePolicy;
+
 use super::problem::{ConfigErrors, Problem, place};
 use super::raw::{Given, Origin, Raw};
 use super::read::{self, Expected};
 use super::resolved::{
-    Config, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store, SyncGuard,
+    Catalog, Config, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store, SyncGuard,
     ZooKeeper,
 };
 use super::secret::{HttpCredentials, mask};
@@ -160,6 +162,7 @@ impl Resolver {
             http: self.http(),
             log: self.log(),
             marathon: self.marathon(),
+            catalog: self.catalog(),
             zookeeper: self.zookeeper(),
             store: self.store(in_sandbox),
             modules: self.modules(raw),
@@ -237,6 +240,16 @@ impl Resolver {
             requests_per_minute: self.number(Name::MarathonRequestBudget, 1, 1_000_000),
             intake: self.read(Name::Intake, Intake::Both, read::intake),
             callback_url: self.read(Name::CallbackUrl, None, read::callback_url),
+        }
+    }
+
+    fn catalog(&mut self) -> Catalog {
+        Catalog {
+            panic_below: self.read(Name::PanicBelow, 0, |text| read::number(text, 0, 100)),
+            unreachable: self.read(Name::Unreachable, UnreachablePolicy::Drain, read::unreachable),
+            hold_share: self.read(Name::HoldShare, 50, |text| read::number(text, 0, 100)),
+            hold_for: self.millis(Name::HoldFor, 0),
+            readiness_poll: self.millis(Name::ReadinessPoll, 100),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use mconn_model::{AppEntry, Endpoint, Snapshot, SourceState, TaskEntry, Verdict, VerdictKind};
+use mconn_model::{
+    AppEntry, Endpoint, Held, Protocols, Rule, Snapshot, SourceState, TaskEntry, Verdict, VerdictKind,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -43,6 +45,23 @@ pub(crate) struct Source<'a> {
     /// The leader as the source names it.
     leader: Option<&'a str>,
     last_error: Option<&'a str>,
+    /// So much vanished at once that it is not believed yet.
+    held: Option<HeldOut>,
+    /// Changes of verdicts since the process started: the number of the newest.
+    changes: u64,
+}
+
+/// A mass disappearance that is not believed yet: what it counts stays served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HeldOut {
+    /// Apps and pods that the listing lacks.
+    apps: usize,
+    /// Tasks that it lacks.
+    tasks: usize,
+    /// Since when.
+    since: String,
+    /// When a listing that still lacks them is believed.
+    until: String,
 }
 
 /// An app or pod in short.
@@ -96,6 +115,8 @@ pub(crate) struct TaskDetail<'a> {
     host: Option<&'a str>,
     #[serde(flatten)]
     verdict: VerdictOut,
+    /// Since when that verdict holds.
+    since: String,
     endpoints: Vec<EndpointOut<'a>>,
     /// Declared ports without address, and why.
     unresolved: Vec<&'a str>,
@@ -139,7 +160,16 @@ impl<'a> From<&'a SourceState> for Source<'a> {
             differences: state.differences,
             leader: state.leader.as_deref(),
             last_error: state.last_error.as_deref(),
+            held: state.held.map(HeldOut::from),
+            changes: state.changes.total(),
         }
+    }
+}
+
+impl From<Held> for HeldOut {
+    fn from(held: Held) -> Self {
+        let Held { apps, tasks, since, until } = held;
+        Self { apps, tasks, since: since.to_string(), until: until.to_string() }
     }
 }
 
@@ -156,11 +186,7 @@ impl<'a> From<&'a Snapshot> for Catalog<'a> {
 
 impl<'a> From<&'a AppEntry> for AppSummary<'a> {
     fn from(entry: &'a AppEntry) -> Self {
-        let (kind, instances) = match (&entry.app, &entry.pod) {
-            (Some(app), _) => ("app", Some(app.instances)),
-            (None, Some(pod)) => ("pod", Some(pod.instances)),
-            (None, None) => ("unknown", None),
-        };
+        let (kind, instances) = kind(entry);
         let mut endpoints = Counts::default();
         for endpoint in entry.tasks.iter().flat_map(|task| &task.endpoints) {
             *match endpoint.verdict.kind {
@@ -205,6 +231,7 @@ impl<'a> From<&'a TaskEntry> for TaskDetail<'a> {
             status: entry.task.status.as_str(),
             host: entry.task.host.as_deref(),
             verdict: entry.verdict.into(),
+            since: entry.since.to_string(),
             endpoints: entry.endpoints.iter().map(EndpointOut::from).collect(),
             unresolved: entry.unresolved.iter().map(|reason| &**reason).collect(),
         }
@@ -217,16 +244,34 @@ impl From<Verdict> for VerdictOut {
     }
 }
 
+impl From<Rule> for VerdictOut {
+    fn from(rule: Rule) -> Self {
+        Verdict::from(rule).into()
+    }
+}
+
+/// `app`, `pod` or `unknown`, and the wanted instances.
+pub(super) fn kind(entry: &AppEntry) -> (&'static str, Option<u32>) {
+    match (&entry.app, &entry.pod) {
+        (Some(app), _) => ("app", Some(app.instances)),
+        (None, Some(pod)) => ("pod", Some(pod.instances)),
+        (None, None) => ("unknown", None),
+    }
+}
+
+fn protocols(protocols: Protocols) -> &'static str {
+    match (protocols.tcp, protocols.udp) {
+        (true, true) => "tcp,udp",
+        (false, true) => "udp",
+        _ => "tcp",
+    }
+}
+
 impl<'a> From<&'a Endpoint> for EndpointOut<'a> {
     fn from(endpoint: &'a Endpoint) -> Self {
-        let protocols = match (endpoint.protocols.tcp, endpoint.protocols.udp) {
-            (true, true) => "tcp,udp",
-            (false, true) => "udp",
-            _ => "tcp",
-        };
         Self {
             address: endpoint.transport.to_string(),
-            protocols,
+            protocols: protocols(endpoint.protocols),
             port_index: endpoint.port_index,
             port_name: endpoint.port_name.as_deref(),
             service_port: endpoint.service_port,

@@ -3,6 +3,7 @@
 mod catalog;
 mod dead_letters;
 mod events;
+mod explain;
 mod health;
 mod metrics;
 mod modules;
@@ -91,6 +92,8 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(dead_letters::drop_one))
         .routes(routes!(catalog::all))
         .routes(routes!(catalog::one))
+        .routes(routes!(explain::all))
+        .routes(routes!(explain::one))
         .routes(routes!(events::stream))
         .routes(routes!(metrics::page))
         .routes(routes!(health::live))
