@@ -53,6 +53,14 @@ pub struct AppEntry {
     pub history: Vec<Happened>,
 }
 
+impl AppEntry {
+    /// A task by its id.
+    #[must_use]
+    pub fn task(&self, id: &TaskId) -> Option<&Arc<TaskEntry>> {
+        self.tasks.binary_search_by(|entry| entry.task.id.cmp(id)).ok().map(|at| &self.tasks[at])
+    }
+}
+
 /// One task with what it offers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskEntry {

@@ -131,6 +131,29 @@ pub(crate) struct VerdictOut {
     rule: &'static str,
 }
 
+/// The verdict on every task, and nothing else: where those begin who follow the changes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Verdicts<'a> {
+    #[serde(flatten)]
+    edition: Edition,
+    /// By the source's id.
+    sources: BTreeMap<&'a str, Source<'a>>,
+    tasks: Vec<TaskVerdict<'a>>,
+}
+
+/// A task in short.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaskVerdict<'a> {
+    source: &'a str,
+    app: &'a str,
+    task: &'a str,
+    addresses: Vec<String>,
+    #[serde(flatten)]
+    verdict: VerdictOut,
+    /// Since when that verdict holds.
+    since: String,
+}
+
 /// Address and port.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -178,10 +201,30 @@ impl<'a> From<&'a Snapshot> for Catalog<'a> {
         Self {
             edition: snapshot.into(),
             complete: snapshot.is_complete(),
-            sources: snapshot.sources.iter().map(|(id, state)| (id.as_str(), state.into())).collect(),
+            sources: sources(snapshot),
             apps: snapshot.apps.values().map(|app| (&**app).into()).collect(),
         }
     }
+}
+
+impl<'a> From<&'a Snapshot> for Verdicts<'a> {
+    fn from(snapshot: &'a Snapshot) -> Self {
+        let tasks = snapshot.apps.values().flat_map(|app| {
+            app.tasks.iter().map(|entry| TaskVerdict {
+                source: app.source.as_str(),
+                app: app.id.as_str(),
+                task: entry.task.id.as_str(),
+                addresses: entry.endpoints.iter().map(|endpoint| endpoint.transport.to_string()).collect(),
+                verdict: entry.verdict.into(),
+                since: entry.since.to_string(),
+            })
+        });
+        Self { edition: snapshot.into(), sources: sources(snapshot), tasks: tasks.collect() }
+    }
+}
+
+fn sources(snapshot: &Snapshot) -> BTreeMap<&str, Source<'_>> {
+    snapshot.sources.iter().map(|(id, state)| (id.as_str(), state.into())).collect()
 }
 
 impl<'a> From<&'a AppEntry> for AppSummary<'a> {

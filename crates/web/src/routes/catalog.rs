@@ -6,7 +6,7 @@ use http::StatusCode;
 use mconn_model::{AppId, Snapshot};
 
 use super::Ctx;
-use crate::dto::catalog::{AppPage, Catalog};
+use crate::dto::catalog::{AppPage, Catalog, Verdicts};
 use crate::json::Json;
 use crate::problem::{Cause, Problem};
 use crate::similar::similar;
@@ -16,6 +16,14 @@ use crate::similar::similar;
 pub(crate) async fn all(State(ctx): Ctx) -> Response {
     let snapshot = ctx.app.catalog.borrow().clone();
     Json(Catalog::from(&*snapshot)).into_response()
+}
+
+/// The verdict on every task. Whoever follows `GET /v1/events?types=catalog` begins with this, and with `changes` of each
+/// source knows which of the numbered changes are in it.
+#[utoipa::path(get, path = "/v1/verdicts", tag = "catalog", responses((status = 200, body = Verdicts<'static>)))]
+pub(crate) async fn verdicts(State(ctx): Ctx) -> Response {
+    let snapshot = ctx.app.catalog.borrow().clone();
+    Json(Verdicts::from(&*snapshot)).into_response()
 }
 
 /// One app or pod with its tasks, endpoints and verdicts.

@@ -1,10 +1,10 @@
 //! Why something is, or is not, reachable.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use mconn_model::{AppId, SourceId, Timestamp};
+use mconn_model::{AppId, SourceId};
 
 use super::{Ctx, catalog};
 use crate::app::Shared;
@@ -35,7 +35,6 @@ pub(crate) async fn one(State(ctx): Ctx, Path(app): Path<String>) -> Result<Resp
     page.map(|page| Json(page).into_response()).ok_or_else(|| catalog::unknown(&snapshot, &app))
 }
 
-fn at<'a>(state_age: &'a dyn Fn(&SourceId) -> Option<std::time::Duration>) -> At<'a> {
-    let now = Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::from_millis(0));
-    At { now, state_age }
+fn at<'a>(state_age: &'a dyn Fn(&SourceId) -> Option<Duration>) -> At<'a> {
+    At { now: super::now(), state_age }
 }
