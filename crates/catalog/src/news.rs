@@ -36,11 +36,8 @@ pub fn news<'a>(old: &Snapshot, new: &'a Snapshot) -> News<'a> {
         }
     }
     shown.sort_unstable_by_key(|(source, _, happened)| (happened.at, *source, happened.number));
-    let all: u64 = new
-        .sources
-        .iter()
-        .map(|(source, state)| state.changes.total().saturating_sub(told(source)))
-        .sum();
+    let all: u64 =
+        new.sources.iter().map(|(source, state)| state.changes.total().saturating_sub(told(source))).sum();
     let more = all.saturating_sub(shown.len() as u64);
     News { shown, more }
 }

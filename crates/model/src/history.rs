@@ -130,7 +130,13 @@ mod tests {
     #[test]
     fn changes_are_numbered_and_counted_by_rule() {
         let mut changes = Changes::default();
-        let steps = [Some(Rule::NotRunning), Some(Rule::Healthy), None, Some(Rule::HealthUnknown), Some(Rule::Healthy)];
+        let steps = [
+            Some(Rule::NotRunning),
+            Some(Rule::Healthy),
+            None,
+            Some(Rule::HealthUnknown),
+            Some(Rule::Healthy),
+        ];
         for (at, after) in steps.into_iter().enumerate() {
             assert_eq!(changes.count(after), at as u64 + 1);
         }

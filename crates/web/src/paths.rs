@@ -121,8 +121,7 @@ impl Paths {
 impl Pattern {
     /// The path in the router's spelling, if it fits.
     fn rewrite(&self, sent: &[&str]) -> Option<String> {
-        let fits =
-            if self.is_app { sent.len() >= self.parts.len() } else { sent.len() == self.parts.len() };
+        let fits = if self.is_app { sent.len() >= self.parts.len() } else { sent.len() == self.parts.len() };
         if !fits {
             return None;
         }

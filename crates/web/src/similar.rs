@@ -58,7 +58,7 @@ mod tests {
         let known = ["/shop/cart", "/shop/card", "/billing/cart", "/shop/checkout", "/other"];
         let cases: [(&str, &[&str]); 6] = [
             ("/cart", &["/shop/cart", "/billing/cart"]),
-            ("/shop/crat", &["/shop/card", "/shop/cart"]),
+            ("/shop/crat", &["/shop/cart", "/shop/card"]),
             ("/Shop/Cart", &["/shop/cart", "/billing/cart", "/shop/card"]),
             ("/check", &["/shop/checkout"]),
             ("/oher", &["/other"]),

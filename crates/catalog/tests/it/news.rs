@@ -19,7 +19,8 @@ fn what_comes_and_goes_between_two_snapshots_is_told() {
     bench.event(status("/web", "web.1", TaskStatus::Killing));
     let after = bench.snapshot();
     let news = news(&before, &after);
-    let told: Vec<_> = news.shown.iter().map(|(_, app, what)| (app.as_str(), what.task.as_str(), what.after)).collect();
+    let told: Vec<_> =
+        news.shown.iter().map(|(_, app, what)| (app.as_str(), what.task.as_str(), what.after)).collect();
     assert_eq!(
         told,
         [
@@ -40,7 +41,10 @@ fn an_app_that_went_and_came_back_tells_both() {
     let after = bench.snapshot();
     let news = news(&before, &after);
     assert_eq!(news.more, 0);
-    assert!(news.shown.iter().any(|(_, _, what)| what.task == task_id("web.1") && what.after.is_none()), "{news:?}");
+    assert!(
+        news.shown.iter().any(|(_, _, what)| what.task == task_id("web.1") && what.after.is_none()),
+        "{news:?}"
+    );
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::problem::{ConfigErrors, Problem, place};
 use super::raw::{Given, Origin, Raw};
 use super::read::{self, Expected};
 use super::resolved::{
-    Catalog, Config, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store, SyncGuard,
-    ZooKeeper,
+    Catalog, Config, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Resolved, Store,
+    SyncGuard, ZooKeeper,
 };
 use super::secret::{HttpCredentials, mask};
 use super::setting::{Default, Kind};

@@ -220,9 +220,8 @@ impl<'a> Explained<'a> {
             health_checks: app.map_or_else(Vec::new, |app| {
                 app.health_checks.iter().map(|check| &*check.protocol).collect()
             }),
-            readiness_checks: app.map_or_else(Vec::new, |app| {
-                app.readiness_checks.iter().map(|check| &*check.name).collect()
-            }),
+            readiness_checks: app
+                .map_or_else(Vec::new, |app| app.readiness_checks.iter().map(|check| &*check.name).collect()),
             panic: standing.panic,
             healthy: standing.healthy,
             of: standing.of,

@@ -4,7 +4,7 @@ use mconn_catalog::News;
 use mconn_model::{AppId, Change, Happened, Rule, Snapshot, SourceId};
 use mconn_queue::Notice;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 /// What an event is about; the name of the event, and what `?types=` filters by.
@@ -161,11 +161,14 @@ pub(crate) fn describe_catalog(old: &Snapshot, new: &Snapshot) -> Value {
     let verdicts = shown.iter().take(VERDICTS);
     let verdicts: Vec<Value> =
         verdicts.map(|(source, app, happened)| describe_verdict((old, new), source, app, happened)).collect();
+    let sources: Map<String, Value> =
+        new.sources.iter().map(|(id, state)| (id.to_string(), state.freshness.as_str().into())).collect();
     let left_out = (shown.len() - verdicts.len()) as u64;
     json!({
         "what": "changed",
         "version": new.version,
         "digest": format!("{:016x}", new.digest),
+        "sources": sources,
         "changes": named,
         "more": changes.len() - named.len(),
         "verdicts": verdicts,
@@ -182,9 +185,8 @@ fn describe_verdict(
     let key = (source.clone(), app.clone());
     let task = [new, old].into_iter().find_map(|snapshot| snapshot.apps.get(&key)?.task(&happened.task));
     let endpoints = task.map_or(&[][..], |task| &task.endpoints);
-    let verdict = |rule: Option<Rule>| {
-        rule.map(|rule| json!({"verdict": rule.kind().as_str(), "rule": rule.as_str()}))
-    };
+    let verdict =
+        |rule: Option<Rule>| rule.map(|rule| json!({"verdict": rule.kind().as_str(), "rule": rule.as_str()}));
     json!({
         "number": happened.number,
         "at": happened.at.to_string(),

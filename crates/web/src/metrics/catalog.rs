@@ -108,7 +108,11 @@ fn states(registry: &mut Registry, snapshot: &Snapshot, now: Timestamp) {
         }
     }
     registry.register("catalog_panic_apps", "Apps whose failing tasks are served as well", panic);
-    registry.register("catalog_held_apps", "Apps that a listing lacks and that are not believed gone", held_apps);
+    registry.register(
+        "catalog_held_apps",
+        "Apps that a listing lacks and that are not believed gone",
+        held_apps,
+    );
     let help = "Tasks that a listing lacks and that are not believed gone";
     registry.register("catalog_held_tasks", help, held_tasks);
     let help = "For how long the oldest draining task has been draining";

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mconn_model::{
-    App, AppEntry, AppId, AppTask, Changes, Endpoint, Freshness, NetworkMode, Protocols, Rule, Snapshot, SourceId,
-    SourceState, TaskEntry, TaskId, TaskStatus, Timestamp, Transport, Verdict, VerdictKind,
+    App, AppEntry, AppId, AppTask, Changes, Endpoint, Freshness, NetworkMode, Protocols, Rule, Snapshot,
+    SourceId, SourceState, TaskEntry, TaskId, TaskStatus, Timestamp, Transport, Verdict, VerdictKind,
 };
 
 use crate::node::Node;
