@@ -326,17 +326,12 @@ impl Source {
         let entry = Arc::make_mut(&mut work.entry);
         let removed = entry.tasks.remove(at);
         work.tally.count(&removed, false);
-        note(
-            &mut entry.history,
-            Happened {
-                number: self.state.changes.count(None),
-                at: step.at(),
-                task: task.clone(),
-                before: Some(removed.verdict.rule),
-                after: None,
-                cause: step.cause.clone(),
-            },
-        );
+        // What comes and goes before the first listing is not told: neither is what the listing brings.
+        if self.state.freshness != Freshness::Never {
+            let (number, at, cause) = (self.state.changes.count(None), step.at(), step.cause.clone());
+            let (task, before) = (task.clone(), Some(removed.verdict.rule));
+            note(&mut entry.history, Happened { number, at, task, before, after: None, cause });
+        }
         self.digest = self.digest.wrapping_sub(digest::of_task(&self.id, app, &removed));
         self.changed = true;
         self.tasks_changed = true;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use mconn_model::{Rule, VerdictKind};
 
-const BEGIN: &str = "<!-- rules: made by crates/model/tests/handbook.rs from verdict.rs; UPDATE_DOCS=1 writes it -->\n";
+const BEGIN: &str =
+    "<!-- rules: made by crates/model/tests/handbook.rs from verdict.rs; UPDATE_DOCS=1 writes it -->\n";
 const END: &str = "<!-- end of rules -->\n";
 
 fn table() -> String {
@@ -35,7 +36,9 @@ fn the_handbook_has_the_rules_that_there_are() {
         std::fs::write(&file, format!("{before}{BEGIN}{wanted}{END}{after}")).unwrap();
         return;
     }
-    panic!("docs/verdicts.md is not up to date: run \"UPDATE_DOCS=1 cargo test -p mconn-model --test handbook\"");
+    panic!(
+        "docs/verdicts.md is not up to date: run \"UPDATE_DOCS=1 cargo test -p mconn-model --test handbook\""
+    );
 }
 
 #[test]

@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_page_says_what_is_and_why() {
-        insta::assert_snapshot!(page(&answer(), &TimeZone::UTC), @"");
+        insta::assert_snapshot!(page(&answer(), &TimeZone::UTC));
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
             json!({"at": "2026-01-05T11:00:00Z", "cause": "app_terminated_event", "history": app["history"]});
         app["tasks"] = json!([]);
         app["history"] = json!([]);
-        insta::assert_snapshot!(page(&answer, &TimeZone::UTC), @"");
+        insta::assert_snapshot!(page(&answer, &TimeZone::UTC));
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
             "apps": [{"source": "m", "id": "/a", "kind": "app", "instances": 3, "tasks": 3, "routable": 2, "panic": true,
                       "rules": {"healthy": 1, "killing": 1, "panic": 1}}],
         });
-        insta::assert_snapshot!(summary(&answer), @"");
+        insta::assert_snapshot!(summary(&answer));
         answer["apps"] = json!([]);
         assert!(summary(&answer).ends_with("every task of every app is routable\n"));
     }
