@@ -55,7 +55,7 @@ struct Watch {
 
 impl Watch {
     async fn run(&mut self) -> Result<(), Report> {
-        let mut events = self.attach().await?;
+        let (mut events, _) = self.attach().await?;
         eprintln!("watching {} (Ctrl-C ends)", self.known.summary());
         loop {
             let lost = match self.follow(&mut events).await {
@@ -63,30 +63,33 @@ impl Watch {
                 Err(report) => report,
             };
             eprintln!("the node is lost: {}; trying again", lost.line());
-            events = self.reattach().await;
+            let missed;
+            (events, missed) = self.reattach().await;
+            eprintln!("the node is back: watching {}", self.known.summary());
+            if !self.print(&missed) {
+                return Ok(());
+            }
         }
     }
 
-    /// Opens the stream first, so that nothing falls between it and the list.
-    async fn attach(&mut self) -> Result<Events, Report> {
+    /// Attaches, and gives what has changed since the time before. Opens the stream first, so that nothing falls between
+    /// it and the list.
+    async fn attach(&mut self) -> Result<(Events, Vec<Value>), Report> {
         let events = Events::open(&self.client, &["catalog".to_owned()]).await?;
         self.known.reattached();
-        self.list().await?;
-        Ok(events)
+        let missed = self.list().await?;
+        Ok((events, missed))
     }
 
     /// Tries until the node is there.
-    async fn reattach(&mut self) -> Events {
+    async fn reattach(&mut self) -> (Events, Vec<Value>) {
         let mut pause = PAUSE.0;
         let mut said = String::new();
         loop {
             // Several terminals must not all come at once.
             tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
             match self.attach().await {
-                Ok(events) => {
-                    eprintln!("the node is back: watching {}", self.known.summary());
-                    return events;
-                }
+                Ok(attached) => return attached,
                 Err(report) => {
                     let line = report.line();
                     if line != said {
@@ -107,30 +110,28 @@ impl Watch {
                 else {
                     continue;
                 };
-                if self.known.wants_list(&event) && !self.list().await? {
-                    return Ok(Ended::ClosedPipe);
+                let mut changes = Vec::new();
+                if self.known.wants_list(&event) {
+                    changes = self.list().await?;
                 }
-                let changes = self.known.event(&event);
-                if !self.print(&changes) {
-                    return Ok(Ended::ClosedPipe);
-                }
+                changes.extend(self.known.event(&event));
                 let more = event["moreVerdicts"].as_u64().unwrap_or(0);
                 if more > 0 {
                     eprintln!("{more} changes came too fast to be told one by one; what they led to follows");
-                    if !self.list().await? {
-                        return Ok(Ended::ClosedPipe);
-                    }
+                    changes.extend(self.list().await?);
+                }
+                if !self.print(&changes) {
+                    return Ok(Ended::ClosedPipe);
                 }
             }
         }
     }
 
-    /// Reads all verdicts and prints what differs from what was known; `false` if nobody reads any more.
-    async fn list(&mut self) -> Result<bool, Report> {
+    /// Reads all verdicts, and gives what differs from what was known.
+    async fn list(&mut self) -> Result<Vec<Value>, Report> {
         let listing = self.client.call(Method::GET, &["v1", "verdicts"], None).await?;
         let now = format!("{:.3}", jiff::Timestamp::now());
-        let changes = self.known.list(&listing, &now);
-        Ok(self.print(&changes))
+        Ok(self.known.list(&listing, &now))
     }
 
     fn print(&self, changes: &[Value]) -> bool {
