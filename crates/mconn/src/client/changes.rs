@@ -110,6 +110,9 @@ impl Watch {
                 else {
                     continue;
                 };
+                for turned in self.known.turned(&event) {
+                    eprintln!("{turned}");
+                }
                 let mut changes = Vec::new();
                 if self.known.wants_list(&event) {
                     changes = self.list().await?;

@@ -166,13 +166,20 @@ fn task_table(app: &Value, tasks: &[&Value], now: &str) -> Table {
     table
 }
 
+/// The results that were listed; where the rule follows from something newer, an event or memory, that.
 fn health(task: &Value) -> String {
     let result = |result: &Value| match (result["alive"].as_bool(), &result["consecutiveFailures"]) {
         (Some(true), _) => "alive".to_owned(),
         (_, failures) => format!("failing {failures}x"),
     };
+    let fails = list(&task["health"]).any(|result| result["alive"] == false);
     let results: Vec<String> = list(&task["health"]).map(result).collect();
-    if results.is_empty() { "-".to_owned() } else { results.join(", ") }
+    match task["rule"].as_str() {
+        Some("unhealthy" | "panic") if !fails => "failing (told)".to_owned(),
+        Some("healthy") if fails || results.is_empty() => "alive (told)".to_owned(),
+        _ if results.is_empty() => "-".to_owned(),
+        _ => results.join(", "),
+    }
 }
 
 /// Each rule that decided here in a sentence, and what is wrong with ports.
@@ -298,6 +305,20 @@ mod tests {
         insta::assert_snapshot!(summary(&answer));
         answer["apps"] = json!([]);
         assert!(summary(&answer).ends_with("every task of every app is routable\n"));
+    }
+
+    #[test]
+    fn health_is_what_the_rule_was_made_from() {
+        let (alive, dead) = (json!({"alive": true}), json!({"alive": false, "consecutiveFailures": 2}));
+        for (rule, results, wanted) in [
+            ("healthy", vec![&alive, &alive], "alive, alive"),
+            ("healthy", vec![], "alive (told)"),
+            ("unhealthy", vec![&alive], "failing (told)"),
+            ("unhealthy", vec![&alive, &dead], "alive, failing 2x"),
+            ("remembered-healthy", vec![], "-"),
+        ] {
+            assert_eq!(health(&json!({"rule": rule, "health": results})), wanted);
+        }
     }
 
     #[test]

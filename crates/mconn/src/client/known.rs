@@ -26,6 +26,8 @@ pub(super) struct Known {
     told: BTreeMap<String, u64>,
     /// Sources whose tasks are known, from now or from before.
     seen: BTreeSet<String>,
+    /// How each source was followed when it was last told.
+    freshness: BTreeMap<String, Value>,
 }
 
 impl Known {
@@ -51,6 +53,7 @@ impl Known {
         for (source, state) in sources.into_iter().flatten().filter(|(_, state)| is_read(&state["freshness"]))
         {
             self.told.insert(source.clone(), state["changes"].as_u64().unwrap_or(0));
+            self.freshness.insert(source.clone(), state["freshness"].clone());
             if !self.seen.insert(source.clone()) {
                 self.compare(source, &fresh, now, &mut changes);
             }
@@ -90,6 +93,24 @@ impl Known {
             .into_iter()
             .flatten()
             .any(|(source, freshness)| is_read(freshness) && !self.told.contains_key(source))
+    }
+
+    /// The sources that an event says are followed otherwise than before, each in a few words.
+    pub(super) fn turned(&mut self, event: &Value) -> Vec<String> {
+        let mut turned = Vec::new();
+        for (source, freshness) in event["sources"].as_object().into_iter().flatten() {
+            let before = self.freshness.insert(source.clone(), freshness.clone());
+            match (before.as_ref().and_then(Value::as_str), freshness.as_str()) {
+                (Some("fresh"), Some("stale")) => {
+                    turned.push(format!("{source} is away, its last good state is served"));
+                }
+                (Some("stale"), Some("fresh")) => {
+                    turned.push(format!("{source} is back and read completely"));
+                }
+                _ => {}
+            }
+        }
+        turned
     }
 
     /// Takes an event, and gives the changes in it that were not known already.
@@ -194,6 +215,16 @@ mod tests {
         assert_eq!(told(&found), ["t1 healthy -", "t2 healthy unhealthy", "t4 - healthy"]);
         assert_eq!((&found[0]["at"], &found[1]["at"]), (&json!("now"), &json!("then")));
         assert_eq!(told(&known.event(&event(&[change(3, "t4", Some("healthy"), None)]))), ["t4 healthy -"]);
+    }
+
+    #[test]
+    fn a_source_that_is_away_is_said_once() {
+        let mut known = Known::default();
+        known.list(&listing("fresh", 0, &[]), "now");
+        let stale = json!({"sources": {"m": "stale"}});
+        assert_eq!(known.turned(&stale), ["m is away, its last good state is served"]);
+        assert!(known.turned(&stale).is_empty());
+        assert_eq!(known.turned(&event(&[])), ["m is back and read completely"]);
     }
 
     #[test]

@@ -272,7 +272,7 @@ impl<'a> TaskWhy<'a> {
         let task = &entry.task;
         Self {
             id: task.id.as_str(),
-            instance: task.instance.as_ref().map(|instance| instance.as_str()),
+            instance: task.instance.as_ref().map(mconn_model::InstanceId::as_str),
             status: task.status.as_str(),
             host: task.host.as_deref(),
             version: task.version.map(|version| version.to_string()),
