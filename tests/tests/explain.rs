@@ -213,3 +213,48 @@ async fn what_is_not_known_is_an_error_with_a_hint_and_what_went_is_explained() 
     assert!(gone.out.starts_with(&format!("/shop/cart at {}: gone, ", sim.address)), "{}", gone.out);
     assert!(gone.out.contains("lately:") && gone.out.contains("-> gone"), "{}", gone.out);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_settings() {
+    let (dir, sim) = (TempDir::new().unwrap(), Sim::start(&[]));
+    let policies = [("MCONN_PANIC_BELOW", "60"), ("MCONN_UNREACHABLE", "keep")];
+    let node =
+        Node::start(&dir, &[&[("MCONN_MARATHON_HOSTS", sim.address.as_str())], &policies[..]].concat());
+    let mut app = checked("/web", 2);
+    app["healthChecks"][0]["intervalSeconds"] = json!(50);
+    sim.api.post("/v2/apps", &app).await;
+    sim.api.post("/v2/apps", &plain("/lost", 1)).await;
+    until("all are routable", async || {
+        routable(&node.api, "/web").await.len() == 2 && routable(&node.api, "/lost").await.len() == 1
+    })
+    .await;
+    let rules = async |app: &str| {
+        node.api.get("/v1/explain").await.json["apps"].as_array().map_or(json!({}), |apps| {
+            apps.iter().find(|entry| entry["id"] == app).map_or(json!({}), |entry| entry.clone())
+        })
+    };
+    let failing = routable(&node.api, "/web").await.remove(0);
+    sim.api.post(&format!("/sim/tasks/{failing}/health"), &json!({"alive": false})).await;
+    until("one of two is too few", async || rules("/web").await["panic"] == true).await;
+    assert_eq!(rules("/web").await["rules"], json!({"healthy": 1, "panic": 1}));
+    let page = mconn(&["explain", "/web"], &node).out;
+    assert!(
+        page.contains(": 2 of 2 tasks routable\n") && page.contains("PANIC: only 1 of 2 are healthy"),
+        "{page}"
+    );
+    let ready = node.api.get("/v1/health/ready").await;
+    assert!(
+        ready.status == 200 && ready.json["warnings"][0].as_str().unwrap().contains("in panic"),
+        "{}",
+        ready.text
+    );
+
+    let lost = routable(&node.api, "/lost").await.remove(0);
+    sim.api.post(&format!("/sim/tasks/{lost}/lost"), &json!({})).await;
+    until("its agent is away, and it is kept", async || {
+        let page = node.api.get("/v1/explain/lost").await.json;
+        let tasks = page["apps"][0]["tasks"].as_array().cloned().unwrap_or_default();
+        tasks.iter().any(|task| task["id"] == *lost && task["rule"] == "unreachable-kept")
+    })
+    .await;
+}
