@@ -228,15 +228,15 @@ async fn policies_are_settings() {
         routable(&node.api, "/web").await.len() == 2 && routable(&node.api, "/lost").await.len() == 1
     })
     .await;
-    let rules = async |app: &str| {
-        node.api.get("/v1/explain").await.json["apps"].as_array().map_or(json!({}), |apps| {
-            apps.iter().find(|entry| entry["id"] == app).map_or(json!({}), |entry| entry.clone())
-        })
+    let trouble = async |app: &str| {
+        let page = node.api.get("/v1/explain").await.json;
+        let apps = page["apps"].as_array().cloned().unwrap_or_default();
+        apps.into_iter().find(|entry| entry["id"] == app).unwrap_or_default()
     };
     let failing = routable(&node.api, "/web").await.remove(0);
     sim.api.post(&format!("/sim/tasks/{failing}/health"), &json!({"alive": false})).await;
-    until("one of two is too few", async || rules("/web").await["panic"] == true).await;
-    assert_eq!(rules("/web").await["rules"], json!({"healthy": 1, "panic": 1}));
+    until("one of two is too few", async || trouble("/web").await["panic"] == true).await;
+    assert_eq!(trouble("/web").await["rules"], json!({"healthy": 1, "panic": 1}));
     let page = mconn(&["explain", "/web"], &node).out;
     assert!(
         page.contains(": 2 of 2 tasks routable\n") && page.contains("PANIC: only 1 of 2 are healthy"),
