@@ -20,7 +20,7 @@ fn read(name: &str) -> String {
 
 /// What people read: name from the project's root, and text. Notes on the way, such as a plan, are no part of it.
 fn pages() -> Vec<(String, String)> {
-    const PAGES: [&str; 7] = [
+    const PAGES: [&str; 8] = [
         "README.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
@@ -28,6 +28,7 @@ fn pages() -> Vec<(String, String)> {
         "docs/configuration.md",
         "docs/modules.md",
         "docs/simulator.md",
+        "docs/verdicts.md",
     ];
     PAGES.iter().map(|name| ((*name).to_owned(), read(name))).collect()
 }

@@ -1,6 +1,8 @@
 //! What holds for every snapshot, as functions: called by the property tests, by simulations, and when publishing in
 //! builds with debug assertions.
 
+use std::collections::BTreeSet;
+
 use mconn_model::{AppEntry, Freshness, Rule, Snapshot, TaskEntry, TaskStatus, VerdictKind};
 
 use crate::digest;
@@ -27,8 +29,11 @@ pub fn check(snapshot: &Snapshot) -> Result<(), Violation> {
         if (&entry.source, &entry.id) != (source, id) {
             return fail(entry, "its key does not match its contents");
         }
-        if !snapshot.sources.contains_key(source) {
+        let Some(source) = snapshot.sources.get(source) else {
             return fail(entry, "its source is not listed");
+        };
+        if entry.history.last().is_some_and(|last| last.number > source.changes.total()) {
+            return fail(entry, "its history is ahead of its source's count");
         }
     }
     for (id, source) in &snapshot.sources {
@@ -63,6 +68,16 @@ pub fn check_entry(entry: &AppEntry) -> Result<(), Violation> {
     }
     if entry.app.is_none() && entry.pod.is_none() && entry.tasks.is_empty() {
         return fail(entry, "it has neither definition nor task");
+    }
+    if !entry.history.is_sorted_by(|a, b| a.number < b.number) {
+        return fail(entry, "its history is not in order");
+    }
+    let mut seen = BTreeSet::new();
+    for last in entry.history.iter().rev() {
+        let verdict = entry.task(&last.task).map(|task| task.verdict.rule);
+        if seen.insert(&last.task) && verdict != last.after {
+            return fail(entry, "the last change of a task does not lead to its verdict");
+        }
     }
     entry.tasks.iter().try_for_each(|task| check_task(entry, task))
 }

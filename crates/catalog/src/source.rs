@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppEntry, AppId, AppTask, Cause, DeploymentId, Freshness, Gone, Happened, InstanceId, Pod, SourceId,
-    SourceState, TaskEntry, TaskId, Timestamp,
+    App, AppEntry, AppId, AppTask, Cause, Changes, DeploymentId, Freshness, Gone, Happened, InstanceId, Pod,
+    SourceId, SourceState, TaskEntry, TaskId, Timestamp,
 };
 
 use crate::digest;
@@ -157,6 +157,7 @@ impl Source {
             leader: None,
             last_error: None,
             held: None,
+            changes: Changes::default(),
         };
         Self {
             id,
@@ -328,11 +329,13 @@ impl Source {
                 None
             }
         };
-        if tell && before != after {
-            note(
-                &mut entry.history,
-                Happened { at: step.at(), task, before, after, cause: step.cause.clone() },
-            );
+        if tell
+            && before != after
+            && let Some(work) = self.apps.get_mut(id)
+        {
+            let (number, at, cause) = (self.state.changes.count(after), step.at(), step.cause.clone());
+            let happened = Happened { number, at, task, before, after, cause };
+            note(&mut Arc::make_mut(&mut work.entry).history, happened);
         }
         self.tasks_changed |= moved;
         self.digest = self.digest.wrapping_sub(removed).wrapping_add(added);
@@ -364,16 +367,12 @@ impl Source {
         let entry = Arc::make_mut(&mut work.entry);
         let removed = entry.tasks.remove(at);
         work.tally.count(&removed, false);
-        note(
-            &mut entry.history,
-            Happened {
-                at: step.at(),
-                task: task.clone(),
-                before: Some(removed.verdict.rule),
-                after: None,
-                cause: step.cause.clone(),
-            },
-        );
+        // What comes and goes before the first listing is not told: neither is what the listing brings.
+        if self.state.freshness != Freshness::Never {
+            let (number, at, cause) = (self.state.changes.count(None), step.at(), step.cause.clone());
+            let (task, before) = (task.clone(), Some(removed.verdict.rule));
+            note(&mut entry.history, Happened { number, at, task, before, after: None, cause });
+        }
         self.digest = self.digest.wrapping_sub(digest::of_task(&self.id, app, &removed));
         self.changed = true;
         self.tasks_changed = true;
@@ -398,7 +397,8 @@ impl Source {
             }
             let (at, cause) = (step.at(), step.cause.clone());
             let (task, before) = (task.task.id.clone(), Some(task.verdict.rule));
-            note(&mut history, Happened { at, task, before, after: None, cause });
+            let number = self.state.changes.count(None);
+            note(&mut history, Happened { number, at, task, before, after: None, cause });
         }
         if self.gone.len() >= GONE_MAX {
             self.gone.pop_front();

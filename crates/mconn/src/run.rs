@@ -65,6 +65,8 @@ async fn run(command: Command) -> Result<(), Report> {
         Command::Demo(args) => demo::run(&args).await,
         Command::Sim(args) => commands::sim::run(&args).await,
         Command::Check(args) => commands::check::run(&args).await,
+        Command::Explain(args) => client::explain(&args).await,
+        Command::Watch(args) => client::watch(&args).await,
         Command::Preset(command) => client::preset(&command).await,
         Command::Queue(command) => client::queue(&command).await,
         Command::Module(command) => client::module(&command).await,

@@ -8,6 +8,8 @@ use crate::{AppId, InstanceCondition, Rule, SourceId, TaskId, TaskStatus, Timest
 /// A verdict changed, or a task came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
+    /// Which change of its source this is, counted from 1 since the process started: see [`Changes`].
+    pub number: u64,
     /// When, by our clock.
     pub at: Timestamp,
     /// To which task.
@@ -72,6 +74,40 @@ impl fmt::Display for Cause {
     }
 }
 
+/// How often verdicts have changed at a source since the process started, by the rule that holds since.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    total: u64,
+    by_rule: [u64; Rule::ALL.len()],
+}
+
+impl Changes {
+    /// Counts a change to a rule (`None`: the task went), and numbers it.
+    pub fn count(&mut self, after: Option<Rule>) -> u64 {
+        self.total += 1;
+        if let Some(rule) = after {
+            self.by_rule[rule as usize] += 1;
+        }
+        self.total
+    }
+
+    /// All of them, which is the number of the newest. Whoever knows it from an earlier snapshot can tell from the numbers
+    /// in the histories which changes are new, and how many are no longer there.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Those to a rule; `None`: tasks that went.
+    #[must_use]
+    pub fn of(&self, after: Option<Rule>) -> u64 {
+        match after {
+            Some(rule) => self.by_rule[rule as usize],
+            None => self.total - self.by_rule.iter().sum::<u64>(),
+        }
+    }
+}
+
 /// An app or pod that is no longer known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gone {
@@ -85,4 +121,28 @@ pub struct Gone {
     pub cause: Cause,
     /// What happened to its tasks last, oldest first.
     pub history: Arc<[Happened]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_numbered_and_counted_by_rule() {
+        let mut changes = Changes::default();
+        let steps = [
+            Some(Rule::NotRunning),
+            Some(Rule::Healthy),
+            None,
+            Some(Rule::HealthUnknown),
+            Some(Rule::Healthy),
+        ];
+        for (at, after) in steps.into_iter().enumerate() {
+            assert_eq!(changes.count(after), at as u64 + 1);
+        }
+        assert_eq!((changes.total(), changes.of(Some(Rule::Healthy)), changes.of(None)), (5, 2, 1));
+        assert_eq!(changes.of(Some(Rule::Panic)), 0);
+        let rules: u64 = Rule::ALL.iter().map(|rule| changes.of(Some(*rule))).sum();
+        assert_eq!(rules + changes.of(None), changes.total());
+    }
 }

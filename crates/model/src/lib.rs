@@ -30,7 +30,7 @@ pub use app::{
     ReadinessCheck,
 };
 pub use event::{EventKey, EventTimestamp, TaskEvent, TaskKey};
-pub use history::{Cause, Gone, Happened};
+pub use history::{Cause, Changes, Gone, Happened};
 pub use ids::{
     AgentId, AppId, DeploymentId, IdError, InstanceId, MAX_ID_BYTES, ModuleName, SourceId, TaskId,
 };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{App, AppId, AppTask, Gone, Happened, Pod, SourceId, TaskId, Timestamp, Verdict};
+use crate::{App, AppId, AppTask, Changes, Gone, Happened, Pod, SourceId, TaskId, Timestamp, Verdict};
 
 /// One consistent state of all sources. Cheap to clone and to share: entries that did not change are the same `Arc` as
 /// in the snapshot before.
@@ -51,6 +51,14 @@ pub struct AppEntry {
     pub tasks: Vec<Arc<TaskEntry>>,
     /// What happened to the tasks lately, oldest first; bounded. No part of the digest.
     pub history: Vec<Happened>,
+}
+
+impl AppEntry {
+    /// A task by its id.
+    #[must_use]
+    pub fn task(&self, id: &TaskId) -> Option<&Arc<TaskEntry>> {
+        self.tasks.binary_search_by(|entry| entry.task.id.cmp(id)).ok().map(|at| &self.tasks[at])
+    }
 }
 
 /// One task with what it offers.
@@ -137,6 +145,8 @@ pub struct SourceState {
     pub last_error: Option<Arc<str>>,
     /// So much vanished from its listing at once that it is not believed yet.
     pub held: Option<Held>,
+    /// Changes of verdicts, which number what the histories hold.
+    pub changes: Changes,
 }
 
 /// A mass disappearance that is held: what is counted here stays served although the source does not list it.

@@ -100,6 +100,7 @@ mod tests {
             leader: None,
             last_error: None,
             held: None,
+            changes: mconn_model::Changes::default(),
         };
         Snapshot { sources: BTreeMap::from([(id, state)]), ..Snapshot::default() }
     }

@@ -33,6 +33,7 @@ mod paths;
 mod problem;
 mod routes;
 mod serve;
+mod similar;
 mod text;
 
 pub use app::{App, Build, Follower, FollowerCounts, Limits, ReadyWhen, RequestCounts};

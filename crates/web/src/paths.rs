@@ -7,8 +7,8 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 use utoipa::openapi::{HttpMethod, OpenApi};
 
-/// Below this path everything is one app id, slashes or not.
-const CATALOG: &str = "/v1/catalog/{app}";
+/// Below these paths everything is one app id, slashes or not.
+const APPS: [&str; 2] = ["/v1/catalog/{app}", "/v1/explain/{app}"];
 
 /// A percent-escape that is none, or that hides bytes which are no UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) struct Found {
 #[derive(Debug)]
 struct Pattern {
     parts: Vec<Part>,
-    is_catalog: bool,
+    is_app: bool,
     /// By [`slot`].
     operations: [Option<usize>; 4],
 }
@@ -86,7 +86,7 @@ impl Paths {
             if parts.iter().all(|part| matches!(part, Part::Fixed(_))) {
                 paths.exact.insert(path.clone(), paths.patterns.len());
             }
-            paths.patterns.push(Pattern { parts, is_catalog: path == CATALOG, operations });
+            paths.patterns.push(Pattern { parts, is_app: APPS.contains(&path.as_str()), operations });
         }
         paths
     }
@@ -121,8 +121,7 @@ impl Paths {
 impl Pattern {
     /// The path in the router's spelling, if it fits.
     fn rewrite(&self, sent: &[&str]) -> Option<String> {
-        let fits =
-            if self.is_catalog { sent.len() >= self.parts.len() } else { sent.len() == self.parts.len() };
+        let fits = if self.is_app { sent.len() >= self.parts.len() } else { sent.len() == self.parts.len() };
         if !fits {
             return None;
         }
@@ -137,7 +136,7 @@ impl Pattern {
                     }
                     out.push_str(name);
                 }
-                Part::Any if self.is_catalog => out.push_str(&sent[index..].join("%2F")),
+                Part::Any if self.is_app => out.push_str(&sent[index..].join("%2F")),
                 Part::Any if sent[index].is_empty() => return None,
                 Part::Any => out.push_str(sent[index]),
             }
@@ -175,6 +174,8 @@ mod tests {
             ("/v1/catalog/%2Fgroup%2Fapp", Ok(Some("/v1/catalog/%2Fgroup%2Fapp"))),
             ("/v1/catalog/group/app", Ok(Some("/v1/catalog/group%2Fapp"))),
             ("/v1/catalog//group/app", Ok(Some("/v1/catalog/%2Fgroup%2Fapp"))),
+            ("/v1/Explain/group/app/", Ok(Some("/v1/explain/group%2Fapp"))),
+            ("/v1/explain", Ok(Some("/v1/explain"))),
             ("/v1/module/list/%", Err(BrokenEscape)),
             ("/v1/module/list/%zz", Err(BrokenEscape)),
             ("/v1/module/list/%ff", Err(BrokenEscape)),

@@ -9,6 +9,7 @@ mod hints;
 mod listings;
 mod memory;
 mod model;
+mod news;
 mod older;
 mod overtime;
 mod panic;

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and its help. Nothing is done here.
 
+mod look;
 mod settings;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use self::look::{ExplainArgs, WatchArgs};
 pub(crate) use self::settings::SettingsArgs;
 
 /// Service discovery for Mesos and Marathon clusters: follows a Marathon and runs modules on its task events.
@@ -34,6 +36,11 @@ pub(crate) enum Command {
     Sim(SimArgs),
     /// Say what is wrong with a configuration, a data directory or a Marathon before anything starts
     Check(CheckArgs),
+    /// Explain why an app is, or is not, reachable: tasks, ports, the rules that decide, and what happened lately
+    #[command(after_help = look::EXPLAIN_HELP)]
+    Explain(ExplainArgs),
+    /// Follow the changes of all verdicts, live, until Ctrl-C; goes on after a restart of the node
+    Watch(WatchArgs),
     /// Look at presets and change them
     #[command(subcommand)]
     Preset(PresetCommand),

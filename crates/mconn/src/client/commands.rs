@@ -4,7 +4,7 @@ use mconn_wire::http::Method;
 use serde_json::{Value, json};
 
 use super::table::Table;
-use super::{Client, watch};
+use super::{Client, pretty, text, watch};
 use crate::cli::{InventoryArgs, ModuleCommand, PresetCommand, QueueCommand, SyncArgs};
 use crate::report::Report;
 
@@ -272,17 +272,4 @@ fn print(client: &Client, answer: &Value, table: &Table) {
 /// The node's own words.
 fn say(answer: &Value) {
     println!("{}", answer["message"].as_str().unwrap_or("ok"));
-}
-
-/// Text as it is, anything else as JSON.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
 }

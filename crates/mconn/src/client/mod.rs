@@ -1,15 +1,25 @@
 //! Talking to a node from the command line: sends one request, understands the API's errors.
 
+mod changes;
 mod commands;
+mod explain;
+mod filter;
+mod known;
+mod stream;
 mod table;
 mod watch;
 
+use std::io::Write as _;
+
 use bytes::Bytes;
+use jiff::tz::TimeZone;
 use mconn_wire::http::{Credentials, HttpClient, HttpSettings, Method, Request, Response, StreamResponse};
 use serde_json::Value;
 use url::Url;
 
+pub(crate) use self::changes::watch;
 pub(crate) use self::commands::{inventory, module, preset, queue, sync};
+pub(crate) use self::explain::explain;
 
 use crate::cli::NodeArgs;
 use crate::report::Report;
@@ -156,4 +166,29 @@ impl Client {
         }
         Ok(json)
     }
+}
+
+/// Writes to standard output; `false` if nobody reads it any more, which is how `| head` says that it has seen enough.
+fn put(lines: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(lines.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Text as it is, anything else as JSON.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// A point in time as the user's clock shows it.
+fn when(at: &Value, zone: &TimeZone, form: &str) -> String {
+    let read = at.as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    read.map_or_else(|| text(at), |at| at.to_zoned(zone.clone()).strftime(form).to_string())
 }

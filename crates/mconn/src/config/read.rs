@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use mconn_catalog::UnreachablePolicy;
 use mconn_model::ModuleName;
 use mconn_wire::dcos::DcosCredential;
 
@@ -188,6 +189,16 @@ pub(super) fn ready(text: &str) -> Result<Ready, Expected> {
         "any" => Ok(Ready::Any),
         "none" => Ok(Ready::None),
         _ => Err("all, any or none".to_owned()),
+    }
+}
+
+/// What becomes of unreachable tasks.
+pub(super) fn unreachable(text: &str) -> Result<UnreachablePolicy, Expected> {
+    match text {
+        "drain" => Ok(UnreachablePolicy::Drain),
+        "remove" => Ok(UnreachablePolicy::Remove),
+        "keep" => Ok(UnreachablePolicy::Keep),
+        _ => Err("drain, remove or keep".to_owned()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mconn_catalog::UnreachablePolicy;
 use mconn_model::SourceId;
 
 use super::clusters::{self, Cluster};
@@ -12,8 +13,8 @@ use super::problem::{ConfigErrors, Problem, place};
 use super::raw::{Given, Origin, Raw};
 use super::read::{self, Expected};
 use super::resolved::{
-    Config, Dcos, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Ready, Resolved,
-    Store, SyncGuard, ZooKeeper,
+    Catalog, Config, Dcos, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Ready,
+    Resolved, Store, SyncGuard, ZooKeeper,
 };
 use super::secret::{HttpCredentials, MarathonHost, mask};
 use super::setting::{Default, Kind};
@@ -163,6 +164,7 @@ impl Resolver {
             http: self.http(),
             log: self.log(),
             marathon: self.marathon(),
+            catalog: self.catalog(),
             zookeeper: self.zookeeper(),
             store: self.store(in_sandbox),
             modules: self.modules(raw),
@@ -294,6 +296,16 @@ impl Resolver {
             self.read(Name::MarathonClusters, (), |_| clusters::distinct(&all));
         }
         all
+    }
+
+    fn catalog(&mut self) -> Catalog {
+        Catalog {
+            panic_below: self.read(Name::PanicBelow, 0, |text| read::number(text, 0, 100)),
+            unreachable: self.read(Name::Unreachable, UnreachablePolicy::Drain, read::unreachable),
+            hold_share: self.read(Name::HoldShare, 50, |text| read::number(text, 0, 100)),
+            hold_for: self.millis(Name::HoldFor, 0),
+            readiness_poll: self.millis(Name::ReadinessPoll, 100),
+        }
     }
 
     fn zookeeper(&mut self) -> ZooKeeper {

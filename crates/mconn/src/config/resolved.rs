@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mconn_catalog::UnreachablePolicy;
 use mconn_model::ModuleName;
 use mconn_wire::dcos::DcosCredential;
 
@@ -27,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// The Marathons it follows.
     pub(crate) marathon: Marathon,
+    /// How tasks are judged.
+    pub(crate) catalog: Catalog,
     /// ZooKeeper; read and checked, but not used by this version's stores.
     #[cfg_attr(not(test), expect(dead_code, reason = "checked now, used by the ZooKeeper store to come"))]
     pub(crate) zookeeper: ZooKeeper,
@@ -174,6 +177,21 @@ pub(crate) enum DcosSource {
     Inline(DcosCredential),
     /// A file, to be read at start.
     File(PathBuf),
+}
+
+/// How tasks are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Catalog {
+    /// Percent of healthy tasks below which all are served.
+    pub(crate) panic_below: u8,
+    /// For tasks whose agent cannot be reached.
+    pub(crate) unreachable: UnreachablePolicy,
+    /// Percent that may disappear at once.
+    pub(crate) hold_share: u8,
+    /// How long a mass disappearance is not believed.
+    pub(crate) hold_for: Duration,
+    /// Between requests for an app whose readiness is pending.
+    pub(crate) readiness_poll: Duration,
 }
 
 /// ZooKeeper.

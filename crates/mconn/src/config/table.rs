@@ -133,6 +133,17 @@ settings! {
     MarathonRequestBudget "marathon.request_budget" "MCONN_MARATHON_REQUEST_BUDGET" "marathon-request-budget",
         COUNT, D::Text("300"), S::Open, "requests for single apps a minute";
 
+    PanicBelow "catalog.panic_below" "MCONN_PANIC_BELOW" "panic-below", K::Number("PERCENT"), D::Text("0"), S::Open,
+        "below this share of healthy tasks all of an app that were ready once are served; 0 never";
+    Unreachable "catalog.unreachable" "MCONN_UNREACHABLE" "unreachable", K::Word(&["drain", "remove", "keep"]),
+        D::Text("drain"), S::Open, "what becomes of a task whose agent Mesos cannot reach";
+    HoldShare "catalog.hold_share" "MCONN_HOLD_SHARE" "hold-share", K::Number("PERCENT"), D::Text("50"), S::Open,
+        "a listing that lacks more than this share of apps or tasks, and no event tells why, is held; 100 holds none";
+    HoldFor "catalog.hold_for" "MCONN_HOLD_FOR" "hold-for", MS, D::Text("120000"), S::Open,
+        "ms after which such a listing is believed; 0 believes it at once";
+    ReadinessPoll "catalog.readiness_poll" "MCONN_READINESS_POLL" "readiness-poll", MS, D::Text("2000"), S::Open,
+        "ms between requests for an app whose readiness check is pending";
+
     QueueLimit "queue.limit" "MCONN_QUEUE_LIMIT" "queue-limit", COUNT, D::Text("100000"), S::Open,
         "events waiting at most; above it 503";
     QueueRetries "queue.retries" "MCONN_QUEUE_RETRIES" "queue-retries", COUNT, D::Text("3"), S::Open,

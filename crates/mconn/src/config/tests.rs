@@ -40,6 +40,7 @@ fn three(name: Name) -> [&'static str; 3] {
         Name::Store => ["memory", "embedded", "memory"],
         Name::LogFormat => ["json", "classic", "json"],
         Name::Intake => ["stream", "callback", "both"],
+        Name::Unreachable => ["remove", "keep", "drain"],
         Name::Bind => ["127.0.0.1", "::", "10.0.0.1"],
         Name::CallbackUrl => ["http://a/q", "http://b/q", "https://c/q"],
         Name::SyncGuardShare => ["0.1", "0.2", "1"],
@@ -61,6 +62,7 @@ fn three(name: Name) -> [&'static str; 3] {
 fn texts(name: Name) -> [&'static str; 3] {
     match name {
         Name::Port => ["1", "2", "65535"],
+        Name::PanicBelow | Name::HoldShare => ["1", "2", "100"],
         Name::QueueRetries | Name::ModuleConcurrency => ["1", "2", "1000"],
         _ => three(name),
     }
@@ -164,6 +166,8 @@ fn values_become_strict_types() {
         ("MCONN_MARATHON_HOSTS", "me:hush@a,b:1"),
         ("MCONN_MODULE_HELLOWORLD_DELAY", "7"),
         ("MCONN_INTAKE", "callback"),
+        ("MCONN_UNREACHABLE", "keep"),
+        ("MCONN_PANIC_BELOW", "25"),
         ("LOGGER_MUTED", "no"),
     ]);
     assert!(c.node.development && c.log.muted && c.log.level == crate::logging::Level::Debug);
@@ -173,6 +177,8 @@ fn values_become_strict_types() {
     assert_eq!((cluster.name.as_str(), cluster.mark()), ("a:443,b:1", None));
     assert!(cluster.hosts.iter().all(|host| host.tls));
     assert!(!c.marathon.intake.takes_stream() && c.marathon.intake.takes_callbacks());
+    let policy = (c.catalog.unreachable, c.catalog.panic_below);
+    assert_eq!(policy, (mconn_catalog::UnreachablePolicy::Keep, 25));
     assert_eq!(c.modules.hello_world_delay, Some(Duration::from_millis(7)));
     assert_eq!(config(&[]).modules.hello_world_delay, None);
 }
@@ -257,6 +263,15 @@ fn all_errors_are_reported_at_once_with_place_value_and_expectation() {
     MCONN_STORE: the value "zookeeper" does not fit, expected embedded or memory: this version has no ZooKeeper store yet
     m.toml:2 (queue.limit): the value "0" does not fit, expected a whole number from 1 to 100000000
     "#);
+}
+
+#[test]
+fn the_catalog_is_set_as_its_own_defaults_say() {
+    let (ours, theirs) = (config(&[]).catalog, mconn_catalog::Settings::default());
+    assert_eq!(ours.panic_below, theirs.panic_below);
+    assert_eq!(ours.unreachable, theirs.unreachable);
+    assert_eq!((ours.hold_share, ours.hold_for), (theirs.hold_share, theirs.hold_for));
+    assert_eq!(ours.readiness_poll, theirs.readiness_poll);
 }
 
 #[test]

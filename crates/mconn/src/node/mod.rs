@@ -302,6 +302,11 @@ fn follow(
 ) -> (CatalogHandle, Vec<Follower>) {
     let settings = mconn_catalog::Settings {
         requests_per_minute: config.marathon.requests_per_minute,
+        panic_below: config.catalog.panic_below,
+        unreachable: config.catalog.unreachable,
+        hold_share: config.catalog.hold_share,
+        hold_for: config.catalog.hold_for,
+        readiness_poll: config.catalog.readiness_poll,
         ..mconn_catalog::Settings::default()
     };
     let names = marathons.iter().map(|marathon| marathon.cluster.name.clone());

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use mconn_model::{AppEntry, Endpoint, Snapshot, SourceState, TaskEntry, Verdict, VerdictKind};
+use mconn_model::{
+    AppEntry, Endpoint, Held, Protocols, Rule, Snapshot, SourceState, TaskEntry, Verdict, VerdictKind,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -43,6 +45,23 @@ pub(crate) struct Source<'a> {
     /// The leader as the source names it.
     leader: Option<&'a str>,
     last_error: Option<&'a str>,
+    /// So much vanished at once that it is not believed yet.
+    held: Option<HeldOut>,
+    /// Changes of verdicts since the process started: the number of the newest.
+    changes: u64,
+}
+
+/// A mass disappearance that is not believed yet: what it counts stays served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HeldOut {
+    /// Apps and pods that the listing lacks.
+    apps: usize,
+    /// Tasks that it lacks.
+    tasks: usize,
+    /// Since when.
+    since: String,
+    /// When a listing that still lacks them is believed.
+    until: String,
 }
 
 /// An app or pod in short.
@@ -96,6 +115,8 @@ pub(crate) struct TaskDetail<'a> {
     host: Option<&'a str>,
     #[serde(flatten)]
     verdict: VerdictOut,
+    /// Since when that verdict holds.
+    since: String,
     endpoints: Vec<EndpointOut<'a>>,
     /// Declared ports without address, and why.
     unresolved: Vec<&'a str>,
@@ -108,6 +129,29 @@ pub(crate) struct VerdictOut {
     verdict: &'static str,
     /// Name of the rule that decided.
     rule: &'static str,
+}
+
+/// The verdict on every task, and nothing else: where those begin who follow the changes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Verdicts<'a> {
+    #[serde(flatten)]
+    edition: Edition,
+    /// By the source's id.
+    sources: BTreeMap<&'a str, Source<'a>>,
+    tasks: Vec<TaskVerdict<'a>>,
+}
+
+/// A task in short.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaskVerdict<'a> {
+    source: &'a str,
+    app: &'a str,
+    task: &'a str,
+    addresses: Vec<String>,
+    #[serde(flatten)]
+    verdict: VerdictOut,
+    /// Since when that verdict holds.
+    since: String,
 }
 
 /// Address and port.
@@ -139,7 +183,16 @@ impl<'a> From<&'a SourceState> for Source<'a> {
             differences: state.differences,
             leader: state.leader.as_deref(),
             last_error: state.last_error.as_deref(),
+            held: state.held.map(HeldOut::from),
+            changes: state.changes.total(),
         }
+    }
+}
+
+impl From<Held> for HeldOut {
+    fn from(held: Held) -> Self {
+        let Held { apps, tasks, since, until } = held;
+        Self { apps, tasks, since: since.to_string(), until: until.to_string() }
     }
 }
 
@@ -148,19 +201,35 @@ impl<'a> From<&'a Snapshot> for Catalog<'a> {
         Self {
             edition: snapshot.into(),
             complete: snapshot.is_complete(),
-            sources: snapshot.sources.iter().map(|(id, state)| (id.as_str(), state.into())).collect(),
+            sources: sources(snapshot),
             apps: snapshot.apps.values().map(|app| (&**app).into()).collect(),
         }
     }
 }
 
+impl<'a> From<&'a Snapshot> for Verdicts<'a> {
+    fn from(snapshot: &'a Snapshot) -> Self {
+        let tasks = snapshot.apps.values().flat_map(|app| {
+            app.tasks.iter().map(|entry| TaskVerdict {
+                source: app.source.as_str(),
+                app: app.id.as_str(),
+                task: entry.task.id.as_str(),
+                addresses: entry.endpoints.iter().map(|endpoint| endpoint.transport.to_string()).collect(),
+                verdict: entry.verdict.into(),
+                since: entry.since.to_string(),
+            })
+        });
+        Self { edition: snapshot.into(), sources: sources(snapshot), tasks: tasks.collect() }
+    }
+}
+
+fn sources(snapshot: &Snapshot) -> BTreeMap<&str, Source<'_>> {
+    snapshot.sources.iter().map(|(id, state)| (id.as_str(), state.into())).collect()
+}
+
 impl<'a> From<&'a AppEntry> for AppSummary<'a> {
     fn from(entry: &'a AppEntry) -> Self {
-        let (kind, instances) = match (&entry.app, &entry.pod) {
-            (Some(app), _) => ("app", Some(app.instances)),
-            (None, Some(pod)) => ("pod", Some(pod.instances)),
-            (None, None) => ("unknown", None),
-        };
+        let (kind, instances) = kind(entry);
         let mut endpoints = Counts::default();
         for endpoint in entry.tasks.iter().flat_map(|task| &task.endpoints) {
             *match endpoint.verdict.kind {
@@ -205,6 +274,7 @@ impl<'a> From<&'a TaskEntry> for TaskDetail<'a> {
             status: entry.task.status.as_str(),
             host: entry.task.host.as_deref(),
             verdict: entry.verdict.into(),
+            since: entry.since.to_string(),
             endpoints: entry.endpoints.iter().map(EndpointOut::from).collect(),
             unresolved: entry.unresolved.iter().map(|reason| &**reason).collect(),
         }
@@ -217,16 +287,34 @@ impl From<Verdict> for VerdictOut {
     }
 }
 
+impl From<Rule> for VerdictOut {
+    fn from(rule: Rule) -> Self {
+        Verdict::from(rule).into()
+    }
+}
+
+/// `app`, `pod` or `unknown`, and the wanted instances.
+pub(super) fn kind(entry: &AppEntry) -> (&'static str, Option<u32>) {
+    match (&entry.app, &entry.pod) {
+        (Some(app), _) => ("app", Some(app.instances)),
+        (None, Some(pod)) => ("pod", Some(pod.instances)),
+        (None, None) => ("unknown", None),
+    }
+}
+
+fn protocols(protocols: Protocols) -> &'static str {
+    match (protocols.tcp, protocols.udp) {
+        (true, true) => "tcp,udp",
+        (false, true) => "udp",
+        _ => "tcp",
+    }
+}
+
 impl<'a> From<&'a Endpoint> for EndpointOut<'a> {
     fn from(endpoint: &'a Endpoint) -> Self {
-        let protocols = match (endpoint.protocols.tcp, endpoint.protocols.udp) {
-            (true, true) => "tcp,udp",
-            (false, true) => "udp",
-            _ => "tcp",
-        };
         Self {
             address: endpoint.transport.to_string(),
-            protocols,
+            protocols: protocols(endpoint.protocols),
             port_index: endpoint.port_index,
             port_name: endpoint.port_name.as_deref(),
             service_port: endpoint.service_port,

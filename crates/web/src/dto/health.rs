@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::catalog::HeldOut;
 use super::module::ByName;
 
 /// This process answers.
@@ -24,8 +25,27 @@ pub(crate) struct Ready {
     pub(crate) message: Option<String>,
     /// Every reason on its own.
     pub(crate) reasons: Vec<String>,
+    /// What the operator should know although the node does its work: sources that are away, mass disappearances that are
+    /// held, apps in panic.
+    pub(crate) warnings: Vec<String>,
     pub(crate) store: StoreHealth,
     pub(crate) queue: Option<QueueHealth>,
+    /// By the source's id.
+    pub(crate) sources: BTreeMap<String, SourceHealth>,
+}
+
+/// A source in short. It has no say in whether the node is ready: what is known of it stays served.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SourceHealth {
+    /// `never`, `fresh` or `stale`.
+    pub(crate) freshness: &'static str,
+    /// Seconds in that state.
+    pub(crate) since_seconds: Option<f64>,
+    /// So much vanished at once that it is not believed yet.
+    pub(crate) held: Option<HeldOut>,
+    /// The last failure.
+    pub(crate) last_error: Option<String>,
 }
 
 /// The store.
@@ -80,6 +100,8 @@ pub(crate) struct SourceFreshness {
     pub(crate) comparisons: u64,
     /// Events so far.
     pub(crate) events: u64,
+    /// So much vanished at once that it is not believed yet.
+    pub(crate) held: Option<HeldOut>,
     /// The last failure.
     pub(crate) last_error: Option<String>,
 }

@@ -1,9 +1,10 @@
 //! Notices and changes of the catalog as live events: small hints, not the things themselves.
 
-use mconn_model::{Change, Snapshot};
+use mconn_catalog::News;
+use mconn_model::{AppId, Change, Happened, Rule, Snapshot, SourceId};
 use mconn_queue::Notice;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 /// What an event is about; the name of the event, and what `?types=` filters by.
@@ -36,6 +37,9 @@ impl Topic {
 
 /// Most changes of the catalog that one event names; the rest is counted.
 const CHANGES: usize = 50;
+
+/// Most changes of verdicts that one event names: at some 500 bytes each, 256 KiB; clients take events of 1 MiB.
+const VERDICTS: usize = 500;
 
 pub(crate) fn topic(notice: &Notice) -> Topic {
     match notice {
@@ -149,16 +153,50 @@ pub(crate) fn describe(notice: &Notice) -> Value {
     }
 }
 
-/// What changed from one snapshot to a later one.
+/// What changed from one snapshot to a later one: what differs, and every change of a verdict that lies between them.
 pub(crate) fn describe_catalog(old: &Snapshot, new: &Snapshot) -> Value {
     let changes = mconn_catalog::diff(old, new);
     let named: Vec<Value> = changes.iter().take(CHANGES).map(describe_change).collect();
+    let News { shown, more } = mconn_catalog::news(old, new);
+    let verdicts = shown.iter().take(VERDICTS);
+    let verdicts: Vec<Value> =
+        verdicts.map(|(source, app, happened)| describe_verdict((old, new), source, app, happened)).collect();
+    let sources: Map<String, Value> =
+        new.sources.iter().map(|(id, state)| (id.to_string(), state.freshness.as_str().into())).collect();
+    let left_out = (shown.len() - verdicts.len()) as u64;
     json!({
         "what": "changed",
         "version": new.version,
         "digest": format!("{:016x}", new.digest),
+        "sources": sources,
         "changes": named,
         "more": changes.len() - named.len(),
+        "verdicts": verdicts,
+        "moreVerdicts": more + left_out,
+    })
+}
+
+fn describe_verdict(
+    (old, new): (&Snapshot, &Snapshot),
+    source: &SourceId,
+    app: &AppId,
+    happened: &Happened,
+) -> Value {
+    let key = (source.clone(), app.clone());
+    let task = [new, old].into_iter().find_map(|snapshot| snapshot.apps.get(&key)?.task(&happened.task));
+    let endpoints = task.map_or(&[][..], |task| &task.endpoints);
+    let verdict =
+        |rule: Option<Rule>| rule.map(|rule| json!({"verdict": rule.kind().as_str(), "rule": rule.as_str()}));
+    json!({
+        "number": happened.number,
+        "at": happened.at.to_string(),
+        "source": source.as_str(),
+        "app": app.as_str(),
+        "task": happened.task.as_str(),
+        "addresses": endpoints.iter().map(|endpoint| endpoint.transport.to_string()).collect::<Vec<_>>(),
+        "before": verdict(happened.before),
+        "after": verdict(happened.after),
+        "cause": happened.cause.to_string(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The shapes of answers. Field names and order are the original's where it had them (spec/mconn.md section 4).
 
 pub(crate) mod catalog;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod live;
 pub(crate) mod module;

@@ -1,8 +1,9 @@
 //! The catalog's numbers.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
-use mconn_model::{Freshness, Snapshot, SourceState, VerdictKind};
+use mconn_model::{Freshness, Rule, Snapshot, SourceId, SourceState, Timestamp, VerdictKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{gauge, level};
 use crate::app::{Follower, FollowerCounts};
+use crate::dto::explain::Standing;
 use crate::freshness::SourceClock;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,19 +38,92 @@ struct VerdictLabels {
     verdict: &'static str,
 }
 
-pub(super) fn show(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock) {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabels {
+    source: String,
+    verdict: &'static str,
+    rule: &'static str,
+}
+
+/// What the tasks of a source that went are counted under.
+const GONE: &str = "gone";
+
+pub(super) fn show(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock, now: Timestamp) {
     let version = i64::try_from(snapshot.version).unwrap_or(i64::MAX);
     gauge(registry, "catalog_version", "Version of the newest snapshot", version);
     gauge(registry, "catalog_apps", "Apps and pods", level(snapshot.apps.len()));
     let tasks = snapshot.apps.values().map(|app| app.tasks.len()).sum();
     gauge(registry, "catalog_tasks", "Tasks", level(tasks));
     let endpoints = Family::<VerdictLabels, Gauge>::default();
-    for kind in [VerdictKind::Routable, VerdictKind::Draining, VerdictKind::NotReady] {
+    for kind in VerdictKind::ALL {
         let count = snapshot.endpoints().filter(|endpoint| endpoint.verdict.kind == kind).count();
         endpoints.get_or_create(&VerdictLabels { verdict: kind.as_str() }).set(level(count));
     }
     registry.register("catalog_endpoints", "Endpoints by verdict", endpoints);
+    rules(registry, snapshot);
+    states(registry, snapshot, now);
     sources(registry, snapshot, clock);
+}
+
+/// What each rule decides and has decided. Every rule has its line from the start, so that none begins out of nothing.
+fn rules(registry: &mut Registry, snapshot: &Snapshot) {
+    let endpoints = Family::<RuleLabels, Gauge>::default();
+    let changes = Family::<RuleLabels, Counter>::default();
+    let mut counts: BTreeMap<(&SourceId, Rule), usize> = BTreeMap::new();
+    for endpoint in snapshot.endpoints() {
+        *counts.entry((&endpoint.source, endpoint.verdict.rule)).or_default() += 1;
+    }
+    for (id, state) in &snapshot.sources {
+        for rule in Rule::ALL.iter().copied() {
+            let labels =
+                RuleLabels { source: id.to_string(), verdict: rule.kind().as_str(), rule: rule.as_str() };
+            let count = counts.get(&(id, rule)).copied().unwrap_or(0);
+            endpoints.get_or_create(&labels).set(level(count));
+            changes.get_or_create(&labels).inc_by(state.changes.of(Some(rule)));
+        }
+        let gone = RuleLabels { source: id.to_string(), verdict: GONE, rule: GONE };
+        changes.get_or_create(&gone).inc_by(state.changes.of(None));
+    }
+    registry.register("catalog_rule_endpoints", "Endpoints by the rule that decides", endpoints);
+    let help = "Changes of a task's verdict, by the rule that decides since";
+    registry.register("catalog_verdict_changes", help, changes);
+}
+
+/// What an operator should look at.
+fn states(registry: &mut Registry, snapshot: &Snapshot, now: Timestamp) {
+    let panic = Family::<SourceLabels, Gauge>::default();
+    let held_apps = Family::<SourceLabels, Gauge>::default();
+    let held_tasks = Family::<SourceLabels, Gauge>::default();
+    let draining = Family::<SourceLabels, Gauge<f64, AtomicU64>>::default();
+    for (id, state) in &snapshot.sources {
+        let labels = SourceLabels { source: id.to_string() };
+        let (apps, tasks) = state.held.map_or((0, 0), |held| (held.apps, held.tasks));
+        held_apps.get_or_create(&labels).set(level(apps));
+        held_tasks.get_or_create(&labels).set(level(tasks));
+        panic.get_or_create(&labels).set(0);
+        draining.get_or_create(&labels).set(0.0);
+    }
+    for app in snapshot.apps.values() {
+        let labels = SourceLabels { source: app.source.to_string() };
+        if Standing::of(app).panic {
+            panic.get_or_create(&labels).inc();
+        }
+        let drained = app.tasks.iter().filter(|task| task.verdict.kind == VerdictKind::Draining);
+        if let Some(oldest) = drained.map(|task| task.since).min() {
+            let age = draining.get_or_create(&labels);
+            age.set(age.get().max(now.since(oldest).as_secs_f64()));
+        }
+    }
+    registry.register("catalog_panic_apps", "Apps whose failing tasks are served as well", panic);
+    registry.register(
+        "catalog_held_apps",
+        "Apps that a listing lacks and that are not believed gone",
+        held_apps,
+    );
+    let help = "Tasks that a listing lacks and that are not believed gone";
+    registry.register("catalog_held_tasks", help, held_tasks);
+    let help = "For how long the oldest draining task has been draining";
+    registry.register_with_unit("catalog_draining_age", help, Unit::Seconds, draining);
 }
 
 fn sources(registry: &mut Registry, snapshot: &Snapshot, clock: &SourceClock) {

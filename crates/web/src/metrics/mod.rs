@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use mconn_model::Snapshot;
+use mconn_model::{Snapshot, Timestamp};
 use mconn_queue::Stats;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -165,6 +165,8 @@ pub(crate) struct Page<'a> {
     /// Missing while the queue does not answer.
     pub(crate) queue: Option<&'a Stats>,
     pub(crate) snapshot: &'a Snapshot,
+    /// Now, by the clock that dates verdicts.
+    pub(crate) now: Timestamp,
     pub(crate) sources: &'a SourceClock,
     pub(crate) followers: &'a [Follower],
 }
@@ -181,7 +183,7 @@ impl Page<'_> {
         if let Some(stats) = self.queue {
             queue::show(&mut registry, stats);
         }
-        catalog::show(&mut registry, self.snapshot, self.sources);
+        catalog::show(&mut registry, self.snapshot, self.sources, self.now);
         catalog::followers(&mut registry, self.followers);
         self.http.show(&mut registry);
         let mut page = String::with_capacity(16 * 1024);

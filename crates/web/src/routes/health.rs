@@ -1,16 +1,21 @@
 //! Health, for load balancers and people.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use mconn_model::{Freshness, SourceState};
+use mconn_model::{Freshness, Held, Snapshot, SourceId, SourceState};
 use mconn_queue::Stats;
 
 use super::Ctx;
 use crate::app::{ReadyWhen, Shared};
-use crate::dto::health::{FreshnessPage, Live, QueueHealth, Ready, SourceFreshness, StoreHealth};
+use crate::dto::catalog::HeldOut;
+use crate::dto::explain::Standing;
+use crate::dto::health::{
+    FreshnessPage, Live, QueueHealth, Ready, SourceFreshness, SourceHealth, StoreHealth,
+};
 use crate::dto::seconds;
 use crate::json::{self, Json};
 
@@ -41,15 +46,18 @@ pub(crate) async fn ready(State(ctx): Ctx) -> Response {
         }
     }
     reasons.extend(never_read(&ctx));
+    let snapshot = ctx.app.catalog.borrow().clone();
     let page = Ready {
         status: word(reasons.is_empty()),
         message: (!reasons.is_empty()).then(|| reasons.join("; ")),
         reasons,
+        warnings: warnings(&snapshot),
         store: StoreHealth {
             location: ctx.app.store.clone(),
             ok: stats.as_ref().ok().map(|stats| stats.store_ok),
         },
         queue: stats.ok().map(|stats| queue(&stats)),
+        sources: sources(&ctx, &snapshot),
     };
     json::respond(status(page.message.is_none()), &page)
 }
@@ -78,6 +86,49 @@ fn queue(stats: &Stats) -> QueueHealth {
     }
 }
 
+fn sources(ctx: &Shared, snapshot: &Snapshot) -> BTreeMap<String, SourceHealth> {
+    let health = |(id, state): (&SourceId, &SourceState)| {
+        let health = SourceHealth {
+            freshness: state.freshness.as_str(),
+            since_seconds: ctx.sources.ages(id).map(|ages| seconds(ages.state)),
+            held: state.held.map(HeldOut::from),
+            last_error: state.last_error.as_deref().map(str::to_owned),
+        };
+        (id.to_string(), health)
+    };
+    snapshot.sources.iter().map(health).collect()
+}
+
+fn warnings(snapshot: &Snapshot) -> Vec<String> {
+    let mut warnings: Vec<String> =
+        snapshot.sources.iter().filter_map(|(id, state)| staleness(id, state)).collect();
+    for (id, state) in &snapshot.sources {
+        if let Some(Held { apps, tasks, since, until }) = state.held {
+            warnings.push(format!(
+                "{id}: since {since} its listings lack {apps} apps and {tasks} tasks, and no event tells why; they stay \
+                 until {until} at most (MCONN_HOLD_SHARE, MCONN_HOLD_FOR)"
+            ));
+        }
+    }
+    let panic = snapshot.apps.values().filter(|entry| Standing::of(entry).panic).count();
+    if panic > 0 {
+        warnings.push(format!(
+            "{panic} apps are in panic: failing tasks are served as well (MCONN_PANIC_BELOW); mconn explain names them"
+        ));
+    }
+    warnings
+}
+
+/// What is wrong with what is known of a source.
+fn staleness(id: &SourceId, state: &SourceState) -> Option<String> {
+    let because = state.last_error.as_deref().map_or(String::new(), |error| format!(": {error}"));
+    match state.freshness {
+        Freshness::Fresh => None,
+        Freshness::Never => Some(format!("{id} was never read completely{because}")),
+        Freshness::Stale => Some(format!("{id} is away, its last good state is served{because}")),
+    }
+}
+
 /// Whether what is known of each source is current. Without sources there is nothing to be stale.
 #[utoipa::path(get, path = "/v1/health/freshness", tag = "health",
     responses((status = 200, body = FreshnessPage), (status = 503, body = FreshnessPage)))]
@@ -89,15 +140,9 @@ pub(crate) async fn freshness(State(ctx): Ctx) -> Response {
 fn freshness_page(ctx: &Shared) -> FreshnessPage {
     let snapshot = ctx.app.catalog.borrow().clone();
     let mut reasons = Vec::new();
-    let mut sources = std::collections::BTreeMap::new();
+    let mut sources = BTreeMap::new();
     for (id, state) in &snapshot.sources {
-        let last_error = state.last_error.as_deref();
-        let because = last_error.map_or(String::new(), |error| format!(": {error}"));
-        match state.freshness {
-            Freshness::Fresh => {}
-            Freshness::Never => reasons.push(format!("{id} was never read completely{because}")),
-            Freshness::Stale => reasons.push(format!("{id} is away, its last good state is served{because}")),
-        }
+        reasons.extend(staleness(id, state));
         let ages = ctx.sources.ages(id);
         let source = SourceFreshness {
             freshness: state.freshness.as_str(),
@@ -106,7 +151,8 @@ fn freshness_page(ctx: &Shared) -> FreshnessPage {
             event_age_seconds: age(ages.and_then(|ages| ages.event)),
             comparisons: state.comparisons,
             events: state.events,
-            last_error: last_error.map(str::to_owned),
+            held: state.held.map(HeldOut::from),
+            last_error: state.last_error.as_deref().map(str::to_owned),
         };
         sources.insert(id.to_string(), source);
     }

@@ -21,6 +21,7 @@ pub(crate) async fn page(State(ctx): Ctx) -> Result<Response, Problem> {
         build: &ctx.app.build,
         queue: stats.as_ref(),
         snapshot: &snapshot,
+        now: super::now(),
         sources: &ctx.sources,
         followers: &ctx.app.followers,
     };

@@ -3,6 +3,7 @@
 mod catalog;
 mod dead_letters;
 mod events;
+mod explain;
 mod health;
 mod metrics;
 mod modules;
@@ -12,9 +13,11 @@ mod sync;
 mod system;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::response::Response;
 use http::StatusCode;
+use mconn_model::Timestamp;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -27,6 +30,11 @@ pub(crate) use queue::accepted_prefix;
 
 /// What every handler gets.
 type Ctx = axum::extract::State<Arc<Shared>>;
+
+/// Now, by the clock that dates verdicts.
+fn now() -> Timestamp {
+    Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::from_millis(0))
+}
 
 /// The part of the document that belongs to no route.
 #[derive(OpenApi)]
@@ -91,6 +99,9 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(dead_letters::drop_one))
         .routes(routes!(catalog::all))
         .routes(routes!(catalog::one))
+        .routes(routes!(catalog::verdicts))
+        .routes(routes!(explain::all))
+        .routes(routes!(explain::one))
         .routes(routes!(events::stream))
         .routes(routes!(metrics::page))
         .routes(routes!(health::live))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mconn_model::{
-    App, AppEntry, AppId, AppTask, Endpoint, Freshness, NetworkMode, Protocols, Rule, Snapshot, SourceId,
-    SourceState, TaskEntry, TaskId, TaskStatus, Timestamp, Transport, Verdict, VerdictKind,
+    App, AppEntry, AppId, AppTask, Changes, Endpoint, Freshness, NetworkMode, Protocols, Rule, Snapshot,
+    SourceId, SourceState, TaskEntry, TaskId, TaskStatus, Timestamp, Transport, Verdict, VerdictKind,
 };
 
 use crate::node::Node;
@@ -90,6 +90,7 @@ pub(crate) fn state(freshness: Freshness) -> SourceState {
         leader: Some("marathon:8080".into()),
         last_error: None,
         held: None,
+        changes: Changes::default(),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::Snapshot;
-use serde_json::Value;
+use mconn_model::{AppEntry, Cause, Changes, Rule, Snapshot};
+use serde_json::{Value, json};
 
 use crate::client::Connection;
+use crate::explain::happened;
 use crate::node::{Node, Setup};
 
 /// A stream that is being read.
@@ -86,6 +87,52 @@ async fn a_new_snapshot_is_an_event() {
     assert_eq!(data["changes"][1]["verdict"], "routable");
     node.catalog.send_replace(Arc::new(Snapshot { version: 8, ..Snapshot::default() }));
     assert_eq!(reader.event().await.2["version"], 8);
+}
+
+#[tokio::test]
+async fn every_change_of_a_verdict_between_two_snapshots_is_told() {
+    let node = Node::start().await;
+    let first = crate::catalog::snapshot(7);
+    node.catalog.send_replace(Arc::new(first.clone()));
+    let mut reader = Reader::open(&node, "?types=catalog").await;
+    let mut next = Snapshot { version: 8, ..first };
+    let mut changes = Changes::default();
+    let steps = [
+        (Some(Rule::Healthy), Some(Rule::Unhealthy), Cause::Health(Some(false))),
+        (Some(Rule::Unhealthy), Some(Rule::Healthy), Cause::Health(Some(true))),
+        (Some(Rule::Healthy), None, Cause::Terminated),
+    ];
+    let mut history = Vec::new();
+    for (before, after, cause) in steps {
+        history.push(happened(changes.count(after), before, after, cause));
+    }
+    // One more that the history does not hold.
+    history.remove(0);
+    for state in next.sources.values_mut() {
+        state.changes = changes.clone();
+    }
+    for entry in next.apps.values_mut() {
+        *entry = Arc::new(AppEntry { history: history.clone(), tasks: Vec::new(), ..AppEntry::clone(entry) });
+    }
+    node.catalog.send_replace(Arc::new(next));
+    let (_, _, data) = reader.event().await;
+    assert_eq!((&data["version"], &data["moreVerdicts"]), (&8.into(), &1.into()));
+    assert_eq!(
+        data["verdicts"],
+        json!([
+            {
+                "number": 2, "at": "2023-11-14T22:13:22.000Z", "source": "marathon:8080", "app": "/group/app",
+                "task": "group_app.1", "addresses": ["agent1:31000"],
+                "before": {"verdict": "not ready", "rule": "unhealthy"},
+                "after": {"verdict": "routable", "rule": "healthy"}, "cause": "health event, healthy: true",
+            },
+            {
+                "number": 3, "at": "2023-11-14T22:13:23.000Z", "source": "marathon:8080", "app": "/group/app",
+                "task": "group_app.1", "addresses": ["agent1:31000"],
+                "before": {"verdict": "routable", "rule": "healthy"}, "after": null, "cause": "app_terminated_event",
+            },
+        ])
+    );
 }
 
 #[tokio::test]

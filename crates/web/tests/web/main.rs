@@ -6,6 +6,7 @@ mod auth;
 mod bad_input;
 mod catalog;
 mod client;
+mod explain;
 mod health;
 mod intake;
 mod limits;
