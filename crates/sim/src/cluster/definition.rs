@@ -224,6 +224,10 @@ pub struct AppDef {
     pub version_info: VersionInfo,
     pub kill_selection: String,
     pub unreachable_strategy: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_limits: Option<Value>,
 }
 
 impl AppDef {

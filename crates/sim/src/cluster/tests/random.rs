@@ -48,7 +48,7 @@ fn random_command(rng: &mut fastrand::Rng, tasks: &[Value], deployment: Option<S
     match rng.u8(..15) {
         0..=3 => Command::UpdateApp { id, body, force, partial: rng.bool(), create: true, caller },
         4 => Command::CreateApp { body, force, caller },
-        5 => Command::DeleteApp { id, force },
+        5 => Command::DeleteApp { id, force, caller },
         6 => Command::RestartApp { id, force },
         7 => Command::KillTasks { target: KillTarget::Ids(vec![task]), scale, wipe: false, force },
         8 => Command::EndTask {
