@@ -62,8 +62,6 @@ pub struct AppShape {
     pub resource_limits: bool,
     /// `container.docker.portMappings` of a container without any, in the older forms.
     pub bare_mappings: Bare,
-    /// Whether checks have `command`, null or not, and lack `ignoreHttp1xx` (0.8).
-    pub check_commands: bool,
     /// Whether the port of an app that declares none is called `default` (1.5 on).
     pub default_port_name: bool,
     /// Whether an id may not end in `restart`, `tasks` or `versions` (1.8 on).

@@ -49,7 +49,7 @@ impl Profile {
         Profile {
             name: "0.9",
             version: "0.9.2",
-            apps: AppShape { roles: Roles::OrNull, check_commands: false, ..before.apps },
+            apps: AppShape { roles: Roles::OrNull, ..before.apps },
             tasks: TaskShape { ambiguous_accept: false, deleted_listed: true, ..before.tasks },
             events: EventShape { post_on_delete: false, ..before.events },
             event_stream: EventStream::DataOnly,
@@ -292,7 +292,6 @@ const APPS_0_8: AppShape = AppShape {
     role: false,
     resource_limits: false,
     bare_mappings: Bare::Omitted,
-    check_commands: true,
     default_port_name: false,
     reserved_ids: false,
     unique_service_ports: false,

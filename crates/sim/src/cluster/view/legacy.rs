@@ -2,7 +2,7 @@
 //!
 //! The order of the keys is that of the recordings: up to 1.1 the ports come in the middle, from 1.3 on last.
 
-use crate::cluster::definition::{AppDef, HealthCheck, NetworkMode, PortMapping};
+use crate::cluster::definition::{AppDef, HealthCheck, NetworkMode, PortMapping, StrategyJson};
 use crate::profile::{AppShape, Bare, IpPerTask, Roles};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
@@ -92,7 +92,7 @@ impl AppJson<'_> {
             map.serialize_entry("taskKillGracePeriodSeconds", &def.task_kill_grace_period_seconds)?;
         }
         if shape.strategies {
-            map.serialize_entry("unreachableStrategy", &def.unreachable_strategy)?;
+            map.serialize_entry("unreachableStrategy", &StrategyJson(&def.unreachable_strategy))?;
             map.serialize_entry("killSelection", &def.kill_selection)?;
         }
         Ok(())
@@ -320,14 +320,10 @@ impl Serialize for HealthCheckJson<'_> {
             target(check, &mut map)?;
             times(check, &mut map)?;
         }
-        if shape.check_commands && check.command.is_none() {
-            map.serialize_entry("command", &Value::Null)?;
-        } else if let Some(command) = &check.command {
+        if let Some(command) = &check.command {
             map.serialize_entry("command", command)?;
         }
-        if !shape.check_commands {
-            map.serialize_entry("ignoreHttp1xx", &check.ignore_http1xx)?;
-        }
+        map.serialize_entry("ignoreHttp1xx", &check.ignore_http1xx)?;
         if shape.strategies && check.protocol.starts_with("MESOS_") {
             map.serialize_entry("delaySeconds", &check.delay_seconds)?;
         }
