@@ -1,5 +1,7 @@
 //! The simulation as a client sees it: raw bytes over real sockets.
 
+mod profiles;
+
 use crate::{Fault, Profile, Sim, SimOptions};
 use serde_json::{Value, json};
 use std::future::Future;

@@ -68,9 +68,9 @@ pub struct AppShape {
     pub reserved_ids: bool,
     /// Whether an app may not use a service port twice (1.3 on).
     pub unique_service_ports: bool,
-    /// The key of statistics of tasks; none is a version without them (0.8).
+    /// The key of statistics of tasks; none is a version without them (before 0.11).
     pub stats_key: Option<&'static str>,
-    /// Whether `embed` has only `apps.tasks` and `apps.failures` (0.8).
+    /// Whether `embed` has only `apps.tasks` and `apps.failures` (before 0.11).
     pub few_embeds: bool,
     /// Whether the answer to a creation has `tasks: []` (0.11 to 1.4).
     pub created_with_tasks: bool,
