@@ -55,7 +55,7 @@ struct GroupView<'a> {
     groups: Option<Vec<GroupView<'a>>>,
     dependencies: &'a [PathId],
     version: Time,
-    /// From 1.9 on, and not of the root.
+    /// From 1.9 on, of the groups directly below the root.
     #[serde(skip_serializing_if = "Option::is_none")]
     enforce_role: Option<bool>,
 }
@@ -283,7 +283,8 @@ impl Cluster {
                 .then(|| below.map(|child| self.group_view(child, apps, children, embeds)).collect()),
             dependencies: group.map(|group| group.dependencies.as_slice()).unwrap_or_default(),
             version: group.map_or(self.last_version, |group| group.version),
-            enforce_role: (self.options.profile.apps.role && !id.is_root()).then_some(false),
+            enforce_role: (self.options.profile.apps.role && !id.is_root() && id.parent().is_root())
+                .then_some(false),
         }
     }
 
