@@ -148,7 +148,7 @@ impl Cluster {
             self.instances.insert(id.clone(), instance);
             return;
         }
-        if !self.options.profile.unreachable {
+        if !self.options.profile.partition_aware {
             self.instances.insert(id.clone(), instance);
             self.end(id, Condition::Lost, "Agent is unreachable");
             return;

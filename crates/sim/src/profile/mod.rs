@@ -42,15 +42,6 @@ pub enum EventStream {
     Named,
 }
 
-/// What a node that does not lead does with a request for the event stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FollowerEvents {
-    /// It forwards the stream (up to 1.6).
-    Proxy,
-    /// It answers 302 with the leader's address (1.7 on).
-    Redirect,
-}
-
 /// One version's behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
@@ -77,7 +68,7 @@ pub struct Profile {
     /// Whether TASK_STARTING is told between STAGING and RUNNING (1.4 on).
     pub starting_updates: bool,
     /// Whether a task whose agent is cut off may come back; before, it is TASK_LOST and forgotten (1.4 on).
-    pub unreachable: bool,
+    pub partition_aware: bool,
     /// Whether there are pods (1.4 on).
     pub pods: bool,
     /// Whether `--max_running_deployments` limits deployments, by 403 (1.6 on).
@@ -95,8 +86,6 @@ pub struct Profile {
     pub event_type_filter: bool,
     /// Whether the version itself has `/v2/eventSubscriptions` (up to 1.4). See [`crate::SimOptions::callbacks`].
     pub callbacks: bool,
-    /// What a follower does with `/v2/events`.
-    pub follower_events: FollowerEvents,
     /// Whether answers carry `X-Marathon-Leader` (0.10 on).
     pub leader_header: bool,
     /// Whether answers carry `X-Frame-Options` and `X-XSS-Protection` (1.0 on).
@@ -109,8 +98,6 @@ pub struct Profile {
     pub partial_update: bool,
     /// The status of an answer for a path that does not exist.
     pub unknown_path_status: u16,
-    /// The status when there is no leader, or it does not answer: 503 up to 1.5, then 502.
-    pub no_leader_status: u16,
     /// The status when a request waits too long for its actor: 504 in 0.8, then 503.
     pub late_status: u16,
     /// `maxLaunchDelaySeconds` when an app does not say: 3600 up to 1.7, then 300.

@@ -1,8 +1,8 @@
 //! One constructor for each version, written as what changed since the one before.
 
 use super::{
-    Addresses, AppShape, Bare, EventShape, EventStream, FailedCheckId, FollowerEvents, IpPerTask, Overflow,
-    PlainTasks, Plans, Profile, Roles, Statuses, TaskIds, TaskShape,
+    Addresses, AppShape, Bare, EventShape, EventStream, FailedCheckId, IpPerTask, Overflow, PlainTasks,
+    Plans, Profile, Roles, Statuses, TaskIds, TaskShape,
 };
 
 impl Profile {
@@ -20,7 +20,7 @@ impl Profile {
             scheduled_condition: false,
             goal_events: false,
             starting_updates: false,
-            unreachable: false,
+            partition_aware: false,
             pods: false,
             deployment_limit: false,
             step_objects: false,
@@ -29,14 +29,12 @@ impl Profile {
             stream_buffer: 50,
             event_type_filter: false,
             callbacks: true,
-            follower_events: FollowerEvents::Proxy,
             leader_header: false,
             security_headers: false,
             deployment_header: false,
             patch: false,
             partial_update: false,
             unknown_path_status: 404,
-            no_leader_status: 503,
             late_status: 504,
             max_launch_delay_seconds: 3600,
         }
@@ -157,7 +155,7 @@ impl Profile {
                 ..before.events
             },
             starting_updates: true,
-            unreachable: true,
+            partition_aware: true,
             pods: true,
             deployment_header: true,
             patch: true,
@@ -204,12 +202,11 @@ impl Profile {
             events: EventShape { failed_reason: true, ..before.events },
             deployment_limit: true,
             unknown_path_status: 500,
-            no_leader_status: 502,
             ..before
         }
     }
 
-    /// Marathon 1.7: light plans, followers that redirect.
+    /// Marathon 1.7: light plans.
     #[must_use]
     pub const fn v1_7() -> Profile {
         let before = Profile::v1_6();
@@ -217,7 +214,6 @@ impl Profile {
             name: "1.7",
             version: "1.7.216",
             events: EventShape { plans: Plans::Light, ..before.events },
-            follower_events: FollowerEvents::Redirect,
             ..before
         }
     }

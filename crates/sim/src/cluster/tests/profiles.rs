@@ -185,7 +185,7 @@ fn each_version_posts_its_own_states() {
         assert_eq!(task.contains("._app."), profile.scheduled_condition, "{}: {task}", profile.name);
         bench.call(Command::EndTask { task: task.clone(), fate: Fate::Lose });
         let lost = bench.told();
-        let expected = if profile.unreachable { "S:UNREACHABLE" } else { "S:LOST" };
+        let expected = if profile.partition_aware { "S:UNREACHABLE" } else { "S:LOST" };
         assert_eq!(lost[0], expected, "{}", profile.name);
         assert_eq!(bench.tasks().len(), 1, "{}", profile.name);
         assert_ne!(bench.task_id(), task);
