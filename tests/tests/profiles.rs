@@ -111,8 +111,9 @@ fn every_profile_is_read_without_a_warning() {
         // Networks of their own came with ipAddress, and Docker's with 1.3.
         let old = matches!(name, "0.8" | "0.9" | "0.11");
         let per_task = found("/shop/per-task").unwrap_or_else(|| panic!("{name}: /shop/per-task is missing"));
-        let own =
-            |mode: &NetworkMode| matches!(mode, NetworkMode::Container { .. } | NetworkMode::IpPerTask { .. });
+        let own = |mode: &NetworkMode| {
+            matches!(mode, NetworkMode::Container { .. } | NetworkMode::IpPerTask { .. })
+        };
         assert_eq!(own(&per_task.app.network), !old, "{name}");
         if let Some(user) = found("/shop/user") {
             assert!(own(&user.app.network), "{name}");
