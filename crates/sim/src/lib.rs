@@ -35,6 +35,9 @@ mod time;
 
 pub use http::Fault;
 pub use options::{SimOptions, Span, Timeline};
-pub use profile::{Overflow, Profile, TaskIds};
+pub use profile::{
+    Addresses, AppShape, Bare, EventShape, EventStream, FailedCheckId, IpPerTask, Overflow, PlainTasks,
+    Plans, Profile, Roles, Statuses, TaskIds, TaskShape,
+};
 pub use sim::{Sim, SimError, SimHandle};
 pub use time::Time;

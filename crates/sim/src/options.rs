@@ -98,7 +98,8 @@ pub struct SimOptions {
     pub task_sockets: bool,
     /// `user:password` that every request has to bring. Default none.
     pub credentials: Option<String>,
-    /// Whether `/v2/eventSubscriptions` works (`--event_subscriber http_callback`). Default true.
+    /// Whether `/v2/eventSubscriptions` works (`--event_subscriber http_callback`). Default true, also for versions
+    /// from 1.5 on, which have no callbacks: receivers can be tested with any version. False is the truth about those.
     pub callbacks: bool,
     /// The time between heartbeats of a stream, which is never scaled. Default 10 s.
     pub heartbeat: Duration,

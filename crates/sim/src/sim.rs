@@ -5,6 +5,7 @@ use crate::cluster::{Answer, Cluster, Command, Fate};
 use crate::driver::{Clock, Driver, World};
 use crate::http::{Fault, Shared, accept};
 use crate::options::SimOptions;
+use crate::profile::EventStream;
 use crate::sockets::Sockets;
 use crate::streams::Streams;
 use serde_json::Value;
@@ -75,7 +76,8 @@ impl Sim {
         let (world, driver) = World::new(
             Cluster::new(&options, clock.now()),
             clock,
-            Streams::new(buffer, options.profile.overflow),
+            Streams::new(buffer, options.profile.overflow)
+                .named(options.profile.event_stream == EventStream::Named),
             Callbacks::new(tracker.clone(), shutdown.clone()),
             Sockets::new(tracker.clone(), shutdown.clone()),
         );

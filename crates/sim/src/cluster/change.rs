@@ -8,10 +8,12 @@ use super::fields::Fault;
 use super::group::Group;
 use super::instance::InstanceId;
 use super::path::PathId;
+use super::plan::News;
 use super::step::{Caller, Effect, Ticket};
+use super::view::AppJson;
 use super::{App, Cluster, HISTORY_MAX, Timer, parse};
 use crate::time::Time;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,7 +34,7 @@ pub(super) struct Mode {
 
 /// What a write wants.
 pub(super) struct Proposal {
-    version: Time,
+    pub(super) version: Time,
     force: bool,
     pub(super) changes: BTreeMap<PathId, Option<Arc<AppDef>>>,
     pub(super) kills: BTreeMap<PathId, Vec<InstanceId>>,
@@ -162,13 +164,14 @@ impl Cluster {
         self.propose(ticket, proposal).map(|()| None)
     }
 
-    pub(super) fn delete_app(&mut self, ticket: Ticket, id: &PathId, force: bool) -> Outcome {
+    pub(super) fn delete_app(&mut self, ticket: Ticket, id: &PathId, force: bool, caller: Caller) -> Outcome {
         if self.target(id).is_none() {
             return Err(Answer::missing("App", id));
         }
         let version = self.next_version();
         let mut proposal = Proposal::new(version, force);
         proposal.changes.insert(id.clone(), None);
+        proposal.post = self.options.profile.events.post_on_delete.then(|| (caller, id.clone()));
         self.propose(ticket, proposal).map(|()| None)
     }
 
@@ -304,10 +307,12 @@ impl Cluster {
         let original: BTreeMap<_, _> =
             changes.iter().filter(moved).map(|change| (change.id.clone(), change.before.clone())).collect();
         self.make_way(original.keys(), proposal.force)?;
-        let plan = PlanView { id: self.uuid(), version: proposal.version, steps };
+        let before = self.root_before();
         for (id, after) in &proposal.changes {
             self.adopt(id, after.as_ref());
         }
+        let roots = self.roots(before, &proposal);
+        let plan = PlanView { id: self.uuid(), version: proposal.version, steps, roots };
         let id = plan.id.clone();
         let empty_plan = plan.steps.is_empty().then(|| plan.clone());
         if empty_plan.is_none() {
@@ -352,7 +357,8 @@ impl Cluster {
         if !locking.is_empty() && !force {
             return Err(Answer::locked(&locking));
         }
-        if self.deployments.len() - locking.len() >= RUNNING_DEPLOYMENTS_MAX {
+        let limited = self.options.profile.deployment_limit;
+        if limited && self.deployments.len() - locking.len() >= RUNNING_DEPLOYMENTS_MAX {
             let message =
                 format!("Max number ({RUNNING_DEPLOYMENTS_MAX}) of running deployments is achieved");
             return Err(Answer::message(403, message));
@@ -404,6 +410,11 @@ impl Cluster {
     }
 
     fn publish_one(&mut self, publication: Publication) {
+        // Of a deleted app: what it was, as soon nothing is left of it.
+        let gone = publication.post.as_ref().and_then(|(_, id)| {
+            let deleted = publication.changes.get(id)?.is_none();
+            self.apps.get(id).filter(|_| deleted)?.visible.clone()
+        });
         for (id, def) in &publication.changes {
             match def {
                 Some(def) => {
@@ -424,20 +435,21 @@ impl Cluster {
         }
         self.touch_groups(&publication.group, publication.version);
         self.emit(&Body::GroupChangeSuccess { group_id: &publication.group, version: publication.version });
-        let posted =
-            publication.post.and_then(|(caller, id)| Some((caller, self.target(&id)?.visible.clone()?)));
+        let posted = publication.post.and_then(|(caller, id)| {
+            let def = gone.or_else(|| self.target(&id)?.visible.clone())?;
+            Some((caller, def))
+        });
         if let Some((caller, def)) = &posted {
-            self.emit(&Body::ApiPost { client_ip: &caller.client_ip, uri: &caller.uri, app_definition: def });
+            let shape = self.options.profile.apps;
+            let app_definition = AppJson { def, shape: &shape };
+            self.emit(&Body::ApiPost { client_ip: &caller.client_ip, uri: &caller.uri, app_definition });
         }
         if let Some(plan) = &publication.empty_plan {
-            self.emit(&Body::DeploymentSuccess { id: &plan.id, plan });
+            self.emit_plan(plan, News::Succeeded);
         }
         let mut answer = match &posted {
             Some((_, def)) if publication.answers_app => self.created_answer(def, &publication.deployment),
-            _ => Answer::json(
-                publication.status,
-                &json!({ "version": publication.version, "deploymentId": publication.deployment }),
-            ),
+            _ => Answer::accepted(publication.status, publication.version, &publication.deployment),
         };
         answer.deployment = Some(publication.deployment);
         self.effects.push(Effect::Answer(publication.ticket, answer));

@@ -80,8 +80,8 @@ impl Cluster {
         if event_type.contains(['\r', '\n']) {
             return Answer::message(422, "eventType must be one line");
         }
-        self.effects
-            .push(Effect::Event(Event { event_type: event_type.into(), body: body.to_string().into() }));
+        let (event_type, body) = (event_type.into(), body.to_string().into());
+        self.effects.push(Effect::Event(Event { event_type, body, light: None }));
         Answer::json(200, &json!({}))
     }
 
@@ -149,7 +149,7 @@ impl Cluster {
         version: crate::time::Time,
         used: &mut BTreeSet<u16>,
     ) -> Result<(), Answer> {
-        let mut def: AppDef = parse::definition(body.clone(), id, version, &self.options.profile)?;
+        let mut def: AppDef = parse::canonical(body.clone(), id, version, &self.options.profile)?;
         def.instances = tasks;
         self.assign_service_ports(&mut def, None, used).map_err(|error| Answer::message(422, error))?;
         let def = Arc::new(def);
@@ -198,39 +198,6 @@ impl Cluster {
         self.by_app.entry(def.id.clone()).or_default().insert(id.clone());
         self.instances.insert(id, instance);
         Ok(())
-    }
-
-    /// `GET /v2/info`; `http_port` is where this one listens.
-    #[must_use]
-    pub fn info(&self, http_port: u16) -> Answer {
-        let profile = &self.options.profile;
-        let (low, high) = self.options.service_ports;
-        let mut features = vec!["gpu_resources"];
-        if self.options.task_killing {
-            features.push("task_killing");
-        }
-        Answer::json(
-            200,
-            &json!({
-                "name": "marathon", "version": profile.version, "buildref": profile.build_ref,
-                "elected": true, "leader": self.leader, "frameworkId": self.framework_id(),
-                "marathon_config": {
-                    "master": "127.0.0.1:5050", "ha": true, "hostname": self.leader.split(':').next(),
-                    "checkpoint": true, "failover_timeout": 604_800, "framework_name": "marathon",
-                    "local_port_min": low, "local_port_max": high, "features": features,
-                    "reconciliation_interval": 600_000, "scale_apps_interval": 300_000,
-                    "task_launch_timeout": 300_000, "leader_proxy_connection_timeout_ms": 5000,
-                    "leader_proxy_read_timeout_ms": 10_000,
-                },
-                "zookeeper_config": { "zk": "zk://127.0.0.1:2181/marathon", "zk_timeout": 10_000,
-                    "zk_session_timeout": 10_000, "zk_max_versions": super::HISTORY_MAX },
-                "http_config": { "http_port": http_port, "https_port": 8443 },
-            }),
-        )
-    }
-
-    fn framework_id(&self) -> String {
-        format!("{}-0000", self.cluster_id)
     }
 }
 

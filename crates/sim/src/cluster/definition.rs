@@ -2,6 +2,7 @@
 
 use super::path::PathId;
 use crate::time::Time;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -223,7 +224,32 @@ pub struct AppDef {
     pub version: Time,
     pub version_info: VersionInfo,
     pub kill_selection: String,
+    #[serde(serialize_with = "write_strategy")]
     pub unreachable_strategy: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_limits: Option<Value>,
+}
+
+/// `unreachableStrategy` in Marathon's order; what else somebody has put into it is not written.
+pub(crate) struct StrategyJson<'a>(pub(crate) &'a Value);
+
+impl Serialize for StrategyJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(strategy) = self.0.as_object() else { return self.0.serialize(serializer) };
+        let mut map = serializer.serialize_map(None)?;
+        for key in ["inactiveAfterSeconds", "expungeAfterSeconds"] {
+            if let Some(seconds) = strategy.get(key) {
+                map.serialize_entry(key, seconds)?;
+            }
+        }
+        map.end()
+    }
+}
+
+fn write_strategy<S: Serializer>(strategy: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    StrategyJson(strategy).serialize(serializer)
 }
 
 impl AppDef {

@@ -7,10 +7,11 @@ use super::definition::AppDef;
 use super::event::Body;
 use super::instance::{Condition, Instance, InstanceId};
 use super::path::PathId;
-use super::{Cluster, Timer, answer::Answer};
+use super::plan::{News, Roots};
+use super::view::HealthCheckJson;
+use super::{Cluster, Timer};
 use crate::time::Time;
 use serde::Serialize;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,12 +45,14 @@ pub(crate) struct StepView {
     pub(crate) actions: Vec<ActionView>,
 }
 
-/// A plan in its light form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A plan.
+#[derive(Debug, Clone)]
 pub(crate) struct PlanView {
     pub(crate) id: String,
     pub(crate) version: Time,
     pub(crate) steps: Vec<StepView>,
+    /// All definitions before and after, where plans are heavy.
+    pub(super) roots: Option<Arc<Roots>>,
 }
 
 /// A plan that is being carried out.
@@ -189,6 +192,11 @@ impl Deployment {
         Deployment { plan, original, kills, current: 0, begun: false, done: BTreeSet::new() }
     }
 
+    /// The index of the step that is being carried out.
+    pub(super) fn current(&self) -> usize {
+        self.current
+    }
+
     pub(super) fn affects(&self, app: &PathId) -> bool {
         self.original.contains_key(app)
     }
@@ -216,7 +224,7 @@ impl Cluster {
         let Some(at) = self.deployments.iter().position(|found| found.plan.id == id) else { return };
         let mut deployment = self.deployments.remove(at);
         if self.go_on(&mut deployment, moved) {
-            self.emit(&Body::DeploymentSuccess { id: &deployment.plan.id, plan: &deployment.plan });
+            self.emit_plan(&deployment.plan, News::Succeeded);
         } else {
             self.deployments.insert(at, deployment);
         }
@@ -230,7 +238,7 @@ impl Cluster {
             let concerned = |action: &&ActionView| begins || moved.is_none_or(|moved| action.app == *moved);
             let actions: Vec<ActionView> = step.actions.iter().filter(concerned).cloned().collect();
             if begins {
-                self.emit(&Body::DeploymentInfo { plan: &deployment.plan, current_step: step });
+                self.emit_plan(&deployment.plan, News::Begins(step));
                 deployment.begun = true;
                 for action in &actions {
                     self.begin_action(deployment, action);
@@ -245,7 +253,7 @@ impl Cluster {
             if deployment.done.len() < step.actions.len() {
                 return false;
             }
-            self.emit(&Body::DeploymentStepSuccess { plan: &deployment.plan, current_step: step });
+            self.emit_plan(&deployment.plan, News::Done(step));
             deployment.current += 1;
             deployment.begun = false;
             deployment.done.clear();
@@ -274,7 +282,9 @@ impl Cluster {
     /// `add_health_check_event` for each check of the app.
     pub(super) fn tell_checks(&mut self, app: &PathId) {
         let Some(def) = self.target(app).map(|app| app.def.clone()) else { return };
-        for health_check in &def.health_checks {
+        let shape = self.options.profile.apps;
+        for check in &def.health_checks {
+            let health_check = HealthCheckJson { check, shape: &shape };
             self.emit(&Body::AddHealthCheck { app_id: app, version: def.version, health_check });
         }
     }
@@ -368,7 +378,7 @@ impl Cluster {
     pub(super) fn abandon(&mut self, id: &str, reason: &str) {
         let Some(at) = self.deployments.iter().position(|found| found.plan.id == id) else { return };
         let deployment = self.deployments.remove(at);
-        self.emit(&Body::DeploymentFailed { id, plan: &deployment.plan, reason });
+        self.emit_plan(&deployment.plan, News::Failed(reason));
         let period = self.scaled(SCALE_CHECK);
         for app in deployment.original.into_keys() {
             self.set_timer(period, Timer::ScaleCheck(app));
@@ -379,61 +389,13 @@ impl Cluster {
     pub(super) fn deployments_of(&self, app: &PathId) -> impl Iterator<Item = &str> {
         self.deployments.iter().filter(|found| found.affects(app)).map(|found| found.plan.id.as_str())
     }
-
-    /// `GET /v2/deployments`
-    #[must_use]
-    pub fn deployments(&self) -> Answer {
-        let views: Vec<Value> = self.deployments.iter().map(|found| self.deployment_view(found)).collect();
-        Answer::json(200, &views)
-    }
-
-    fn deployment_view(&self, deployment: &Deployment) -> Value {
-        let plan = &deployment.plan;
-        let current = plan.steps.get(deployment.current);
-        let actions: Vec<Value> = current
-            .into_iter()
-            .flat_map(|step| &step.actions)
-            .map(|action| {
-                let results = self.readiness_results(&action.app);
-                json!({ "action": action.action, "app": action.app, "readinessCheckResults": results })
-            })
-            .collect();
-        json!({
-            "id": plan.id,
-            "version": plan.version,
-            "affectedApps": deployment.original.keys().collect::<Vec<_>>(),
-            "affectedPods": [],
-            "steps": plan.steps,
-            "currentActions": actions,
-            "currentStep": deployment.current + 1,
-            "totalSteps": plan.steps.len(),
-        })
-    }
-
-    /// What the readiness checks of an app's tasks say while a deployment is changing it.
-    pub(super) fn readiness_results(&self, app: &PathId) -> Vec<Value> {
-        let Some(def) = self.target(app).map(|app| &app.def) else { return Vec::new() };
-        let Some(Value::Array(checks)) = &def.readiness_checks else { return Vec::new() };
-        let name = checks
-            .first()
-            .and_then(|check| check.get("name"))
-            .cloned()
-            .unwrap_or_else(|| json!("readinessCheck"));
-        let running = self.instances_of(app).filter(|found| found.condition == Condition::Running);
-        running
-            .filter(|found| !found.is_outdated(def))
-            .map(|found| {
-                let ready = found.ready_at.is_none_or(|ready_at| ready_at <= self.now);
-                json!({ "name": name, "taskId": self.task_id(found), "ready": ready })
-            })
-            .collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::profile::Profile;
+    use serde_json::{Value, json};
 
     fn app(instances: u32, minimum: f64, over: f64) -> AppDef {
         let body = json!({"cmd": "x", "instances": instances,

@@ -5,6 +5,7 @@ use super::change::{Proposal, id_of};
 use super::deployment::{Change, steps};
 use super::fields::Fault;
 use super::path::PathId;
+use super::plan::StepJson;
 use super::query::Embeds;
 use super::step::Ticket;
 use super::view::AppView;
@@ -30,10 +31,19 @@ impl Group {
     pub(super) fn new(version: Time) -> Group {
         Group { version, dependencies: Vec::new(), history: vec![version] }
     }
+
+    pub(super) fn version(&self) -> Time {
+        self.version
+    }
+
+    pub(super) fn dependencies(&self) -> &[PathId] {
+        &self.dependencies
+    }
 }
 
 /// A group as readers see it.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct GroupView<'a> {
     id: PathId,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +55,9 @@ struct GroupView<'a> {
     groups: Option<Vec<GroupView<'a>>>,
     dependencies: &'a [PathId],
     version: Time,
+    /// From 1.9 on, of the groups directly below the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforce_role: Option<bool>,
 }
 
 /// The parameters of a write to a group.
@@ -183,7 +196,10 @@ impl Cluster {
                 kills: false,
             })
             .collect();
-        Answer::json(200, &json!({ "steps": steps(&changes) }))
+        let steps = steps(&changes);
+        let profile = &self.options.profile;
+        let steps: Vec<_> = steps.iter().map(|step| StepJson::new(step, profile)).collect();
+        Answer::json(200, &json!({ "steps": steps }))
     }
 
     pub(super) fn delete_group(&mut self, ticket: Ticket, id: &PathId, force: bool) -> Outcome {
@@ -261,12 +277,14 @@ impl Cluster {
         GroupView {
             id: id.clone(),
             apps: embeds.group_apps.then(|| apps.remove(id).unwrap_or_default()),
-            pods: embeds.group_pods.then_some([]),
+            pods: (embeds.group_pods && self.options.profile.pods).then_some([]),
             groups: embeds
                 .group_groups
                 .then(|| below.map(|child| self.group_view(child, apps, children, embeds)).collect()),
             dependencies: group.map(|group| group.dependencies.as_slice()).unwrap_or_default(),
             version: group.map_or(self.last_version, |group| group.version),
+            enforce_role: (self.options.profile.apps.role && !id.is_root() && id.parent().is_root())
+                .then_some(false),
         }
     }
 

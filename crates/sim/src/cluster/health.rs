@@ -7,22 +7,16 @@ use super::event::Body;
 use super::instance::{Condition, Instance, InstanceId};
 use super::{Cluster, Timer};
 use crate::time::Time;
-use serde::Serialize;
 use std::time::Duration;
 
 /// What is known from one check of one task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CheckResult {
     pub(crate) alive: bool,
     pub(crate) consecutive_failures: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) first_success: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_success: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_failure: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_failure_cause: Option<&'static str>,
 }
 
@@ -122,7 +116,7 @@ impl Cluster {
         let steady = check.shown(Time(self.now.0.saturating_sub(check.interval.as_millis() as u64)));
         let mut result = check.result.clone().map(|old| steady.unwrap_or(old)).unwrap_or_default();
         let was_alive = result.alive;
-        let mut doomed = false;
+        let (mut doomed, mut failed) = (false, false);
         if instance.answers_probes {
             result.alive = true;
             result.consecutive_failures = 0;
@@ -139,13 +133,7 @@ impl Cluster {
             result.consecutive_failures = failures + 1;
             result.last_failure = Some(self.now);
             result.last_failure_cause = Some("500 Internal Server Error");
-            if declared.by_marathon() {
-                self.emit(&Body::FailedHealthCheck {
-                    app_id: &instance.app,
-                    instance_id: &instance.id,
-                    health_check: declared,
-                });
-            }
+            failed = true;
         }
         let (alive, counted) =
             (result.alive, result.first_success.is_some() || result.last_failure.is_some());
@@ -156,17 +144,15 @@ impl Cluster {
             let timer = Timer::Probe(instance.id.clone(), instance.incarnation, index);
             self.set_timer(next.since(self.now), timer);
         }
+        if failed && declared.by_marathon() {
+            self.emit_failed_check(instance, declared);
+        }
         if alive != was_alive && !declared.by_marathon() {
             // Mesos tells health inside a repeated status update.
-            self.emit_status(instance, Condition::Running.task_state(), "");
+            self.emit_repeated_running(instance);
         }
         if alive != was_alive {
-            self.emit(&Body::HealthStatusChanged {
-                app_id: &instance.app,
-                instance_id: &instance.id,
-                version: instance.def.version,
-                alive,
-            });
+            self.emit_flip(instance, alive);
         }
         if counted {
             self.tell_health(instance);
@@ -186,6 +172,9 @@ impl Cluster {
         {
             app.backoff = Duration::ZERO;
         }
+        if !self.options.profile.events.instances {
+            return;
+        }
         self.emit(&Body::InstanceHealthChanged {
             instance_id: &instance.id,
             run_spec_version: instance.def.version,
@@ -200,11 +189,15 @@ impl Cluster {
         if !instance.def.health_checks.get(index)?.by_marathon() {
             return Some(Doom::Fail("Container terminated because its health check failed"));
         }
+        let events = self.options.profile.events;
+        if !events.unhealthy_kill {
+            return Some(Doom::Kill);
+        }
         let (agent, host) = self.agent_names(&instance)?;
-        self.emit(&Body::UnhealthyInstanceKill {
+        self.emit(&Body::UnhealthyKill {
             app_id: &instance.app,
             task_id: &self.task_id(&instance),
-            instance_id: &instance.id,
+            instance_id: events.instances.then_some(&*instance.id),
             version: instance.def.version,
             reason: "500 Internal Server Error",
             host: &host,

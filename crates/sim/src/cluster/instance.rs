@@ -24,6 +24,8 @@ pub enum Condition {
     Failed,
     Killed,
     Gone,
+    /// TASK_LOST, of versions up to 1.3: forgotten.
+    Lost,
     Unreachable,
     UnreachableInactive,
 }
@@ -43,6 +45,7 @@ impl Condition {
             Condition::Failed => "Failed",
             Condition::Killed => "Killed",
             Condition::Gone => "Gone",
+            Condition::Lost => "Lost",
             Condition::Unreachable => "Unreachable",
             Condition::UnreachableInactive => "UnreachableInactive",
         }
@@ -60,6 +63,7 @@ impl Condition {
             Condition::Failed => "TASK_FAILED",
             Condition::Killed => "TASK_KILLED",
             Condition::Gone => "TASK_GONE",
+            Condition::Lost => "TASK_LOST",
             Condition::Unreachable | Condition::UnreachableInactive => "TASK_UNREACHABLE",
         }
     }
@@ -74,6 +78,7 @@ impl Condition {
                 | Condition::Failed
                 | Condition::Killed
                 | Condition::Gone
+                | Condition::Lost
         )
     }
 

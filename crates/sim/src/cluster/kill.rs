@@ -60,7 +60,10 @@ impl Cluster {
             if instance.agent.is_some() {
                 self.effects.push(Effect::TaskEnded { task: self.task_id(&instance) });
             }
-            self.emit_instance(&instance, Condition::Killed);
+            // Where nobody was told that it waits, nobody is told that it does not.
+            if self.options.profile.scheduled_condition {
+                self.emit_instance(&instance, Condition::Killed);
+            }
         }
     }
 
@@ -85,7 +88,7 @@ impl Cluster {
         self.emit_instance(&instance, condition);
         self.effects.push(Effect::TaskEnded { task: self.task_id(&instance) });
         self.release_ports(instance.agent, &instance.host_ports);
-        let by_itself = matches!(condition, Condition::Failed | Condition::Finished);
+        let by_itself = matches!(condition, Condition::Failed | Condition::Finished | Condition::Lost);
         if by_itself {
             self.note_failure(&instance, message);
         }
@@ -119,7 +122,7 @@ impl Cluster {
             task_id: self.task_id(instance),
             timestamp: now,
             version: def.version,
-            slave_id: agent.map(|agent| agent.to_string()),
+            slave_id: agent.filter(|_| self.options.profile.tasks.slave_id).map(|agent| agent.to_string()),
         };
         let seconds = |number: f64| Duration::try_from_secs_f64(number).unwrap_or(Duration::ZERO);
         let (base, limit) = (seconds(def.backoff_seconds.0), seconds(def.max_launch_delay_seconds.0));
@@ -143,6 +146,11 @@ impl Cluster {
         let Some(mut instance) = self.instances.remove(id) else { return };
         if !instance.condition.has_task() {
             self.instances.insert(id.clone(), instance);
+            return;
+        }
+        if !self.options.profile.partition_aware {
+            self.instances.insert(id.clone(), instance);
+            self.end(id, Condition::Lost, "Agent is unreachable");
             return;
         }
         instance.condition = Condition::Unreachable;

@@ -114,9 +114,7 @@ impl Cluster {
         instance.host_ports = ports;
         instance.staged_at = Some(self.now);
         instance.condition = Condition::Provisioned;
-        if self.options.profile.scheduled_condition {
-            self.emit_instance(&instance, Condition::Provisioned);
-        }
+        self.emit_instance(&instance, Condition::Provisioned);
         instance.condition = Condition::Staging;
         self.emit_status(&instance, Condition::Staging.task_state(), "");
         self.emit_instance(&instance, Condition::Staging);

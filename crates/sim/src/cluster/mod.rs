@@ -27,6 +27,7 @@ mod kill;
 mod life;
 mod parse;
 mod path;
+mod plan;
 mod ports;
 mod query;
 mod step;
@@ -49,7 +50,7 @@ pub use query::{AppFilter, Embeds};
 pub use step::{Caller, Command, Effect, Fate, KillTarget, Step, Ticket};
 
 use crate::options::{SimOptions, Span};
-use crate::profile::TaskIds;
+use crate::profile::{Profile, TaskIds};
 use crate::time::Time;
 use change::Publication;
 use deployment::Deployment;
@@ -198,6 +199,12 @@ impl Cluster {
         self.now
     }
 
+    /// The version that is imitated.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.options.profile
+    }
+
     /// `host:port` of the node that leads.
     #[must_use]
     pub fn leader(&self) -> &str {
@@ -254,7 +261,7 @@ impl Cluster {
             Command::UpdateApps { body, force, partial, create } => {
                 self.update_apps(ticket, body, change::Mode { force, partial, create })
             }
-            Command::DeleteApp { id, force } => self.delete_app(ticket, &id, force),
+            Command::DeleteApp { id, force, caller } => self.delete_app(ticket, &id, force, caller),
             Command::RestartApp { id, force } => self.restart_app(ticket, &id, force),
             Command::KillTasks { target, scale, wipe, force } => {
                 self.kill_tasks(ticket, &target, scale, wipe, force)

@@ -63,7 +63,7 @@ pub enum Command {
     /// `PUT` and `PATCH /v2/apps`: several definitions, one deployment
     UpdateApps { body: Value, force: bool, partial: bool, create: bool },
     /// `DELETE /v2/apps/{id}`
-    DeleteApp { id: PathId, force: bool },
+    DeleteApp { id: PathId, force: bool, caller: Caller },
     /// `POST /v2/apps/{id}/restart`
     RestartApp { id: PathId, force: bool },
     /// `DELETE .../tasks`, `POST /v2/tasks/delete`

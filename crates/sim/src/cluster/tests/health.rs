@@ -131,7 +131,7 @@ fn kill_grace_is_the_apps_own() {
     let mut bench = Bench::new(&quick());
     bench.create(json!({"id": "/a", "cmd": "x", "taskKillGracePeriodSeconds": 7}));
     bench.told();
-    bench.give(Command::DeleteApp { id: PathId::lenient("/a"), force: true });
+    bench.give(Command::DeleteApp { id: PathId::lenient("/a"), force: true, caller: Caller::default() });
     bench.pass(Duration::from_millis(6900));
     assert!(!bench.told().contains(&"S:KILLED".to_owned()));
     bench.pass(Duration::from_millis(200));

@@ -2,6 +2,7 @@
 
 mod flows;
 mod health;
+mod profiles;
 mod random;
 
 use super::*;
@@ -89,7 +90,9 @@ impl Bench {
             "instance_health_changed_event" if event["healthy"] == true => "H+".to_owned(),
             "instance_health_changed_event" => "H-".to_owned(),
             "deployment_info" => {
-                let action = event["currentStep"]["actions"][0]["action"].as_str().expect("an action");
+                let action = &event["currentStep"]["actions"][0];
+                let action = action.get("action").or_else(|| action.get("type")).and_then(Value::as_str);
+                let action = action.expect("an action");
                 format!("deployment_info({action})")
             }
             other => other.to_owned(),

@@ -48,7 +48,7 @@ fn random_command(rng: &mut fastrand::Rng, tasks: &[Value], deployment: Option<S
     match rng.u8(..15) {
         0..=3 => Command::UpdateApp { id, body, force, partial: rng.bool(), create: true, caller },
         4 => Command::CreateApp { body, force, caller },
-        5 => Command::DeleteApp { id, force },
+        5 => Command::DeleteApp { id, force, caller },
         6 => Command::RestartApp { id, force },
         7 => Command::KillTasks { target: KillTarget::Ids(vec![task]), scale, wipe: false, force },
         8 => Command::EndTask {
@@ -75,7 +75,12 @@ fn random_commands_leave_a_consistent_cluster() {
     let mut succeeded = 0;
     for seed in 0..60 {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut bench = Bench::new(&SimOptions { seed, task_killing: rng.bool(), ..SimOptions::default() });
+        let profiles = Profile::all();
+        // Every other seed is the default; the others go through all versions.
+        let profile =
+            if seed % 2 == 0 { Profile::default() } else { profiles[seed as usize / 2 % profiles.len()] };
+        let mut bench =
+            Bench::new(&SimOptions { seed, profile, task_killing: rng.bool(), ..SimOptions::default() });
         for _ in 0..60 {
             let deployment = bench.cluster.deployments.first().map(|found| found.plan.id.clone());
             let command = random_command(&mut rng, &bench.tasks(), deployment);
