@@ -44,6 +44,10 @@ pub struct Profile {
     pub scheduled_condition: bool,
     /// Whether a change of an instance's goal is posted with its condition unchanged.
     pub goal_events: bool,
+    /// Whether lost tasks are unreachable and may come back; otherwise they are `TASK_LOST` and dropped (up to 1.3).
+    pub partition_aware: bool,
+    /// Whether there are pods (1.4 on).
+    pub pods: bool,
     /// Whether TASK_STARTING is posted between STAGING and RUNNING.
     pub starting_updates: bool,
     /// Whether `Accept: text/plain` on `/v2/tasks` gives the table of endpoints.
@@ -67,6 +71,8 @@ impl Profile {
             event_type_filter: true,
             scheduled_condition: true,
             goal_events: true,
+            partition_aware: true,
+            pods: true,
             starting_updates: true,
             plain_tasks: true,
             max_launch_delay_seconds: 300,

@@ -8,6 +8,7 @@ use super::fields::Fault;
 use super::group::Group;
 use super::instance::InstanceId;
 use super::path::PathId;
+use super::pod::PodWrite;
 use super::step::{Caller, Effect, Ticket};
 use super::{App, Cluster, HISTORY_MAX, Timer, parse};
 use crate::time::Time;
@@ -42,6 +43,8 @@ pub(super) struct Proposal {
     pub(super) removed_groups: Vec<PathId>,
     /// Who posted which app, for `api_post_event`.
     pub(super) post: Option<(Caller, PathId)>,
+    /// Who did what to which pod, for `pod_..._event` and the answer.
+    pub(super) pod: Option<PodWrite>,
     pub(super) status: u16,
     /// The answer is the app, not the result.
     pub(super) answers_app: bool,
@@ -58,6 +61,7 @@ impl Proposal {
             added_groups: BTreeMap::new(),
             removed_groups: Vec::new(),
             post: None,
+            pod: None,
             status: 200,
             answers_app: false,
         }
@@ -81,13 +85,14 @@ pub(super) struct Publication {
     added_groups: BTreeMap<PathId, Group>,
     removed_groups: Vec<PathId>,
     post: Option<(Caller, PathId)>,
+    pod: Option<PodWrite>,
     status: u16,
     answers_app: bool,
 }
 
 type Outcome = Result<Option<Answer>, Answer>;
 
-fn object(body: Value) -> Result<Map<String, Value>, Answer> {
+pub(super) fn object(body: Value) -> Result<Map<String, Value>, Answer> {
     match body {
         Value::Object(map) => Ok(map),
         _ => Err(Answer::invalid_json(vec![Fault {
@@ -111,8 +116,9 @@ impl Cluster {
     pub(super) fn create_app(&mut self, ticket: Ticket, body: Value, force: bool, caller: Caller) -> Outcome {
         let body = object(body)?;
         let id = id_of(&body, &PathId::root())?;
-        if self.target(&id).is_some() {
-            return Err(Answer::message(409, format!("An app with id [{id}] already exists.")));
+        if let Some(found) = self.target(&id) {
+            let kind = if found.def.pod.is_some() { "A pod" } else { "An app" };
+            return Err(Answer::message(409, format!("{kind} with id [{id}] already exists.")));
         }
         let version = self.next_version();
         let mut proposal = Proposal::new(version, force);
@@ -133,6 +139,7 @@ impl Cluster {
         caller: Caller,
     ) -> Outcome {
         let body = object(body)?;
+        self.refuse_pod(id)?;
         let version = self.next_version();
         let mut proposal = Proposal::new(version, mode.force);
         proposal.status = if self.target(id).is_some() { 200 } else { 201 };
@@ -156,6 +163,7 @@ impl Cluster {
         for body in bodies {
             let body = object(body)?;
             let id = id_of(&body, &PathId::root())?;
+            self.refuse_pod(&id)?;
             proposal.set(self.changed_definition(body, &id, mode, version, &mut used)?);
         }
         proposal.group = Some(PathId::root());
@@ -163,7 +171,7 @@ impl Cluster {
     }
 
     pub(super) fn delete_app(&mut self, ticket: Ticket, id: &PathId, force: bool) -> Outcome {
-        if self.target(id).is_none() {
+        if self.target(id).is_none_or(|found| found.def.pod.is_some()) {
             return Err(Answer::missing("App", id));
         }
         let version = self.next_version();
@@ -173,7 +181,9 @@ impl Cluster {
     }
 
     pub(super) fn restart_app(&mut self, ticket: Ticket, id: &PathId, force: bool) -> Outcome {
-        let Some(app) = self.target(id) else { return Err(Answer::missing("App", id)) };
+        let Some(app) = self.target(id).filter(|found| found.def.pod.is_none()) else {
+            return Err(Answer::missing("App", id));
+        };
         let mut def = (*app.def).clone();
         let version = self.next_version();
         def.version = version;
@@ -311,7 +321,7 @@ impl Cluster {
         let id = plan.id.clone();
         let empty_plan = plan.steps.is_empty().then(|| plan.clone());
         if empty_plan.is_none() {
-            self.deployments.push(Deployment::new(plan, original, proposal.kills));
+            self.deployments.push(Deployment::new(plan, original, proposal.kills, self.now));
             self.drive(&id, None);
         }
         let parent = proposal.changes.keys().next().map_or_else(PathId::root, PathId::parent);
@@ -325,6 +335,7 @@ impl Cluster {
             added_groups: proposal.added_groups,
             removed_groups: proposal.removed_groups,
             post: proposal.post,
+            pod: proposal.pod,
             status: proposal.status,
             answers_app: proposal.answers_app,
         });
@@ -429,11 +440,17 @@ impl Cluster {
         if let Some((caller, def)) = &posted {
             self.emit(&Body::ApiPost { client_ip: &caller.client_ip, uri: &caller.uri, app_definition: def });
         }
+        if let Some(pod) = &publication.pod {
+            self.tell_pod_write(pod);
+        }
         if let Some(plan) = &publication.empty_plan {
             self.emit(&Body::DeploymentSuccess { id: &plan.id, plan });
         }
-        let mut answer = match &posted {
-            Some((_, def)) if publication.answers_app => self.created_answer(def, &publication.deployment),
+        let mut answer = match (&publication.pod, &posted) {
+            (Some(pod), _) => self.pod_answer(pod, &publication.deployment),
+            (None, Some((_, def))) if publication.answers_app => {
+                self.created_answer(def, &publication.deployment)
+            }
             _ => Answer::json(
                 publication.status,
                 &json!({ "version": publication.version, "deploymentId": publication.deployment }),

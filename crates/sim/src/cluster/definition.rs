@@ -1,10 +1,12 @@
 //! An app's definition in the canonical form of 1.5 and later. The order of the fields is the order they are written in.
 
 use super::path::PathId;
+use super::pod::PodSpec;
 use crate::time::Time;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A number that is written as an integer when it is one, as Marathon does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -224,6 +226,9 @@ pub struct AppDef {
     pub version_info: VersionInfo,
     pub kill_selection: String,
     pub unreachable_strategy: Value,
+    /// The containers, when this is no app but a pod: all else is what the two have in common.
+    #[serde(skip)]
+    pub pod: Option<Arc<PodSpec>>,
 }
 
 impl AppDef {
@@ -251,6 +256,9 @@ impl AppDef {
     /// What has to be free at an agent, in the order of declaration: 0 is any port, another number that port.
     #[must_use]
     pub fn wanted_host_ports(&self) -> Vec<u16> {
+        if let Some(pod) = &self.pod {
+            return pod.wanted_host_ports();
+        }
         match self.mode() {
             NetworkMode::Host => {
                 let wanted = |port: &PortDefinition| if self.require_ports { port.port } else { 0 };

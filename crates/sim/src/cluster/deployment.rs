@@ -9,43 +9,65 @@ use super::instance::{Condition, Instance, InstanceId};
 use super::path::PathId;
 use super::{Cluster, Timer, answer::Answer};
 use crate::time::Time;
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// `--scale_apps_interval`
-const SCALE_CHECK: Duration = Duration::from_secs(300);
 
 /// What is done with one app in one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ActionKind {
-    #[serde(rename = "StartApplication")]
     Start,
-    #[serde(rename = "ScaleApplication")]
     Scale,
-    #[serde(rename = "RestartApplication")]
     Restart,
-    #[serde(rename = "StopApplication")]
     Stop,
 }
 
-/// An action as plans write it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// An action as plans write it: the key of the id, and the action's name, tell apps from pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ActionView {
     pub(crate) action: ActionKind,
     pub(crate) app: PathId,
+    /// Whether that is a pod.
+    pub(crate) pod: bool,
+}
+
+impl ActionView {
+    fn name(&self) -> &'static str {
+        match (self.action, self.pod) {
+            (ActionKind::Start, false) => "StartApplication",
+            (ActionKind::Scale, false) => "ScaleApplication",
+            (ActionKind::Restart, false) => "RestartApplication",
+            (ActionKind::Stop, false) => "StopApplication",
+            (ActionKind::Start, true) => "StartPod",
+            (ActionKind::Scale, true) => "ScalePod",
+            (ActionKind::Restart, true) => "RestartPod",
+            (ActionKind::Stop, true) => "StopPod",
+        }
+    }
+
+    fn key(&self) -> &'static str {
+        if self.pod { "pod" } else { "app" }
+    }
+}
+
+impl Serialize for ActionView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("action", self.name())?;
+        map.serialize_entry(self.key(), &self.app)?;
+        map.end()
+    }
 }
 
 /// A step as plans write it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct StepView {
     pub(crate) actions: Vec<ActionView>,
 }
 
 /// A plan in its light form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct PlanView {
     pub(crate) id: String,
     pub(crate) version: Time,
@@ -61,6 +83,8 @@ pub(super) struct Deployment {
     kills: BTreeMap<PathId, Vec<InstanceId>>,
     current: usize,
     begun: bool,
+    /// Tasks from before are not asked whether they are ready.
+    pub(super) since: Time,
     /// The actions of the current step that are done.
     done: BTreeSet<PathId>,
 }
@@ -75,6 +99,11 @@ pub(super) struct Change {
 }
 
 impl Change {
+    fn action(&self, action: ActionKind) -> ActionView {
+        let pod = self.after.as_ref().or(self.before.as_ref()).is_some_and(|def| def.pod.is_some());
+        ActionView { action, app: self.id.clone(), pod }
+    }
+
     fn kind(&self) -> Option<ActionKind> {
         match (&self.before, &self.after) {
             (None, Some(_)) => Some(ActionKind::Start),
@@ -96,7 +125,7 @@ impl Change {
 pub(super) fn steps(changes: &[Change]) -> Vec<StepView> {
     let of_kind = |wanted: ActionKind| {
         let matching = changes.iter().filter(|change| change.kind() == Some(wanted));
-        let actions = matching.map(|change| ActionView { action: wanted, app: change.id.clone() }).collect();
+        let actions = matching.map(|change| change.action(wanted)).collect();
         StepView { actions }
     };
     let mut by_depth: BTreeMap<usize, Vec<ActionView>> = BTreeMap::new();
@@ -106,7 +135,7 @@ pub(super) fn steps(changes: &[Change]) -> Vec<StepView> {
             Some(ActionKind::Restart) => ActionKind::Restart,
             _ => continue,
         };
-        by_depth.entry(depth).or_default().push(ActionView { action, app: change.id.clone() });
+        by_depth.entry(depth).or_default().push(change.action(action));
     }
     let mut steps = vec![of_kind(ActionKind::Stop), of_kind(ActionKind::Start)];
     steps.extend(by_depth.into_values().map(|actions| StepView { actions }));
@@ -185,8 +214,9 @@ impl Deployment {
         plan: PlanView,
         original: BTreeMap<PathId, Option<Arc<AppDef>>>,
         kills: BTreeMap<PathId, Vec<InstanceId>>,
+        since: Time,
     ) -> Deployment {
-        Deployment { plan, original, kills, current: 0, begun: false, done: BTreeSet::new() }
+        Deployment { plan, original, kills, current: 0, begun: false, since, done: BTreeSet::new() }
     }
 
     pub(super) fn affects(&self, app: &PathId) -> bool {
@@ -261,7 +291,7 @@ impl Cluster {
             ActionKind::Scale if original.is_none() => {}
             ActionKind::Scale | ActionKind::Restart => self.tell_checks(&action.app),
             ActionKind::Stop => {
-                if original.is_some_and(|def| !def.health_checks.is_empty()) {
+                if original.is_some_and(|def| !def.health_checks.is_empty() && def.pod.is_none()) {
                     self.emit(&Body::RemoveHealthCheck { app_id: &action.app });
                 }
             }
@@ -273,7 +303,9 @@ impl Cluster {
 
     /// `add_health_check_event` for each check of the app.
     pub(super) fn tell_checks(&mut self, app: &PathId) {
-        let Some(def) = self.target(app).map(|app| app.def.clone()) else { return };
+        let Some(def) = self.target(app).map(|app| app.def.clone()).filter(|def| def.pod.is_none()) else {
+            return;
+        };
         for health_check in &def.health_checks {
             self.emit(&Body::AddHealthCheck { app_id: app, version: def.version, health_check });
         }
@@ -369,7 +401,7 @@ impl Cluster {
         let Some(at) = self.deployments.iter().position(|found| found.plan.id == id) else { return };
         let deployment = self.deployments.remove(at);
         self.emit(&Body::DeploymentFailed { id, plan: &deployment.plan, reason });
-        let period = self.scaled(SCALE_CHECK);
+        let period = self.scaled(self.options.timeline.scale_check);
         for app in deployment.original.into_keys() {
             self.set_timer(period, Timer::ScaleCheck(app));
         }
@@ -395,38 +427,23 @@ impl Cluster {
             .flat_map(|step| &step.actions)
             .map(|action| {
                 let results = self.readiness_results(&action.app);
-                json!({ "action": action.action, "app": action.app, "readinessCheckResults": results })
+                json!({ "action": action.name(), action.key(): action.app, "readinessCheckResults": results })
             })
             .collect();
+        let affected = |pods: bool| -> BTreeSet<&PathId> {
+            let actions = plan.steps.iter().flat_map(|step| &step.actions);
+            actions.filter(|action| action.pod == pods).map(|action| &action.app).collect()
+        };
         json!({
             "id": plan.id,
             "version": plan.version,
-            "affectedApps": deployment.original.keys().collect::<Vec<_>>(),
-            "affectedPods": [],
+            "affectedApps": affected(false),
+            "affectedPods": affected(true),
             "steps": plan.steps,
             "currentActions": actions,
             "currentStep": deployment.current + 1,
             "totalSteps": plan.steps.len(),
         })
-    }
-
-    /// What the readiness checks of an app's tasks say while a deployment is changing it.
-    pub(super) fn readiness_results(&self, app: &PathId) -> Vec<Value> {
-        let Some(def) = self.target(app).map(|app| &app.def) else { return Vec::new() };
-        let Some(Value::Array(checks)) = &def.readiness_checks else { return Vec::new() };
-        let name = checks
-            .first()
-            .and_then(|check| check.get("name"))
-            .cloned()
-            .unwrap_or_else(|| json!("readinessCheck"));
-        let running = self.instances_of(app).filter(|found| found.condition == Condition::Running);
-        running
-            .filter(|found| !found.is_outdated(def))
-            .map(|found| {
-                let ready = found.ready_at.is_none_or(|ready_at| ready_at <= self.now);
-                json!({ "name": name, "taskId": self.task_id(found), "ready": ready })
-            })
-            .collect()
     }
 }
 

@@ -104,6 +104,7 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
         version_info: VersionInfo { last_scaling_at: version, last_config_change_at: version },
         kill_selection: fields.string("killSelection").unwrap_or_else(|| "YOUNGEST_FIRST".into()),
         unreachable_strategy: unreachable_strategy(fields, resident),
+        pod: None,
     }
 }
 
@@ -137,7 +138,11 @@ fn upgrade_strategy(fields: &mut Fields<'_>, resident: bool) -> UpgradeStrategy 
 }
 
 /// Reads each element of the array `key` as an object.
-fn each<T>(fields: &mut Fields<'_>, key: &str, mut read: impl FnMut(&mut Fields<'_>) -> T) -> Option<Vec<T>> {
+pub(super) fn each<T>(
+    fields: &mut Fields<'_>,
+    key: &str,
+    mut read: impl FnMut(&mut Fields<'_>) -> T,
+) -> Option<Vec<T>> {
     let array = fields.array(key)?;
     let path = fields.path_of(key);
     let mut found = Vec::new();
@@ -149,7 +154,7 @@ fn each<T>(fields: &mut Fields<'_>, key: &str, mut read: impl FnMut(&mut Fields<
     Some(found)
 }
 
-fn networks(fields: &mut Fields<'_>) -> Vec<Network> {
+pub(super) fn networks(fields: &mut Fields<'_>) -> Vec<Network> {
     each(fields, "networks", |network| {
         let mode = match network.string("mode").as_deref() {
             Some("host") => NetworkMode::Host,

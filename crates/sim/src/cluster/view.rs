@@ -5,6 +5,7 @@ use super::definition::AppDef;
 use super::health::CheckResult;
 use super::instance::{Condition, Instance, IpAddress};
 use super::path::PathId;
+use super::pod::PodView;
 use super::query::{AppFilter, Embeds};
 use super::{App, Cluster};
 use crate::time::Time;
@@ -99,11 +100,15 @@ impl Cluster {
     /// The app as readers see it.
     fn visible(&self, id: &PathId) -> Option<(&App, &AppDef)> {
         let app = self.apps.get(id)?;
-        Some((app, app.visible.as_deref()?))
+        Some((app, app.visible.as_deref().filter(|def| def.pod.is_none())?))
     }
 
     fn visible_apps(&self) -> impl Iterator<Item = (&App, &AppDef)> {
-        self.apps.values().filter_map(|app| Some((app, app.visible.as_deref()?)))
+        let visible = |app: &'_ App| app.visible.as_ref().is_some_and(|def| def.pod.is_none());
+        self.apps
+            .values()
+            .filter(move |app| visible(app))
+            .filter_map(|app| Some((app, app.visible.as_deref()?)))
     }
 
     /// The instances that have a task at an agent, which is what readers call tasks.
@@ -374,15 +379,21 @@ impl Cluster {
     #[must_use]
     pub fn queue(&self) -> Answer {
         let mut entries = Vec::new();
-        for (app, def) in self.visible_apps() {
+        for app in self.apps.values() {
+            let Some(def) = app.visible.as_deref() else { continue };
             let waiting: Vec<&Instance> =
                 self.instances_of(&def.id).filter(|found| found.condition == Condition::Scheduled).collect();
             let Some(since) = waiting.iter().map(|found| found.since).min() else { continue };
             let left = app.launch_after.since(self.now).as_secs();
             let unused = json!({ "processedOffersCount": 0, "unusedOffersCount": 0, "rejectSummaryLastOffers": [],
                 "rejectSummaryLaunchAttempt": [] });
-            entries.push(json!({ "app": def, "count": waiting.len(), "since": since, "role": "*",
-                "delay": { "timeLeftSeconds": left, "overdue": left == 0 }, "processedOffersSummary": unused }));
+            let mut entry = json!({ "count": waiting.len(), "since": since, "role": "*",
+                "delay": { "timeLeftSeconds": left, "overdue": left == 0 }, "processedOffersSummary": unused });
+            match PodView::new(def) {
+                Some(pod) => entry["pod"] = json!(pod),
+                None => entry["app"] = json!(def),
+            }
+            entries.push(entry);
         }
         Answer::json(200, &json!({ "queue": entries }))
     }

@@ -5,6 +5,7 @@ mod control;
 mod events;
 mod fault;
 mod groups;
+mod pods;
 mod small;
 mod tasks;
 #[cfg(test)]
@@ -225,6 +226,7 @@ async fn route(request: &Request, shared: &Shared) -> Response {
         ["v2", "apps", rest @ ..] => apps::route(request, rest, shared).await,
         ["v2", "tasks", rest @ ..] => tasks::route(request, rest, shared).await,
         ["v2", "groups", rest @ ..] => groups::route(request, rest, shared).await,
+        ["v2", "pods", rest @ ..] => pods::route(request, rest, shared).await,
         ["sim", rest @ ..] => control::route(request, rest, shared).await,
         rest => small::route(request, rest, shared).await,
     };
