@@ -28,6 +28,7 @@ mod driver;
 mod http;
 mod options;
 mod profile;
+pub mod scenario;
 mod sim;
 mod sockets;
 mod streams;

@@ -28,6 +28,19 @@ pub enum AgentFate {
     Drain,
 }
 
+impl AgentFate {
+    /// The fate that the control API and scenarios call `name`.
+    pub(crate) fn by_name(name: &str) -> Option<AgentFate> {
+        Some(match name {
+            "lost" => AgentFate::Lose,
+            "return" => AgentFate::Return,
+            "gone" => AgentFate::Remove,
+            "drain" => AgentFate::Drain,
+            _ => return None,
+        })
+    }
+}
+
 /// Whether an agent takes tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -182,8 +195,8 @@ impl Cluster {
         Answer::json(200, &json!({ "agents": views }))
     }
 
-    /// The host names of the agents that can, or cannot, be reached.
-    pub(crate) fn agent_hosts(&self, reachable: bool) -> Vec<String> {
+    /// The ids of the agents that can, or cannot, be reached.
+    pub(crate) fn agent_ids(&self, reachable: bool) -> Vec<String> {
         let wanted = |agent: &&Agent| match agent.state {
             AgentState::Up | AgentState::Draining => reachable,
             AgentState::Lost => !reachable,

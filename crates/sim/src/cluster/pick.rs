@@ -3,7 +3,8 @@
 use super::Cluster;
 use super::instance::{Condition, Instance};
 use super::path::PathId;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
 
 /// Which of those that fit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -48,6 +49,37 @@ pub struct Pick {
     pub state: PickState,
     /// How many at most; `All` knows no limit.
     pub count: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    app: Option<String>,
+    #[serde(default)]
+    which: Which,
+    #[serde(default)]
+    state: PickState,
+    count: Option<usize>,
+}
+
+impl<'de> Deserialize<'de> for Pick {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pick, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let written = match value {
+            Value::String(app) => {
+                Written { app: Some(app), which: Which::Any, state: PickState::Running, count: None }
+            }
+            object => serde_json::from_value(object).map_err(D::Error::custom)?,
+        };
+        let app = written.app.as_deref().map(PathId::lenient);
+        if let Some(fault) = app.as_ref().and_then(PathId::fault) {
+            return Err(D::Error::custom(format!("app {fault}")));
+        }
+        if written.count == Some(0) {
+            return Err(D::Error::custom("count has to be at least 1"));
+        }
+        Ok(Pick { app, which: written.which, state: written.state, count: written.count.unwrap_or(1) })
+    }
 }
 
 impl Pick {

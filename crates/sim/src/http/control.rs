@@ -1,6 +1,7 @@
 //! `/sim/`: what no Marathon has. The truth, scripted fates, and faults.
 
 use super::fault::Fault;
+use super::scenario;
 use super::wire::{Request, Response};
 use super::{Shared, answer, body_json, json, late, message, path_id};
 use crate::cluster::{AgentFate, BusTrouble, Cluster, Command, Fate, PathId};
@@ -59,15 +60,11 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
         }
         ("POST", ["tasks", id, "health"]) => set_health(request, id, shared).await,
         ("GET", ["agents"]) => Ok(late(shared.driver.query(Cluster::agents).await)),
-        ("POST", ["agents", agent, fate @ ("lost" | "return" | "gone" | "drain")]) => {
-            let fate = match *fate {
-                "lost" => AgentFate::Lose,
-                "return" => AgentFate::Return,
-                "gone" => AgentFate::Remove,
-                _ => AgentFate::Drain,
-            };
-            Ok(give(Command::ChangeAgent { agent: (*agent).to_owned(), fate }, shared).await)
-        }
+        ("POST", ["agents", agent, fate]) => match AgentFate::by_name(fate) {
+            Some(fate) => Ok(give(Command::ChangeAgent { agent: (*agent).to_owned(), fate }, shared).await),
+            None => Err(message(404, "no such control")),
+        },
+        (_, ["scenario"]) => scenario::route(request, shared),
         (method, ["apps", app @ .., "behaviour"]) if !app.is_empty() => {
             behaviour(request, method, path_id(app), shared).await
         }
@@ -99,7 +96,7 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
     Some(found.unwrap_or_else(|refused| refused))
 }
 
-fn done() -> Response {
+pub(super) fn done() -> Response {
     json("{}".to_owned())
 }
 

@@ -153,7 +153,7 @@ fn health_goes_on_where_it_was() {
     assert_eq!(bench.tasks()[0]["healthCheckResults"][0]["lastSuccess"], last);
     bench.told();
     change(&mut bench, &host, AgentFate::Return);
-    bench.pass(Duration::from_secs(6));
+    bench.pass(Duration::from_secs(4));
     let told = bench.told();
     assert_eq!(told[..2], ["S:RUNNING", "I:Running"]);
     assert_eq!(told.iter().filter(|word| *word == "failed_health_check_event").count(), 1, "{told:?}");

@@ -50,12 +50,12 @@ fn creating_tells_containers_instance_and_write() {
         "S:RUNNING",
         "S:RUNNING",
         "I:Running",
-        "group_change_success",
-        "pod_created_event",
         "S:RUNNING",
         "H+",
         "deployment_step_success",
         "deployment_success",
+        "group_change_success",
+        "pod_created_event",
     ]]);
     let events = bench.events.clone();
     assert_eq!(bench.told(), expected);
@@ -187,7 +187,7 @@ fn a_sick_container_fails_after_its_limit() {
     bench.told();
     let web = status(&bench)["instances"][0]["containers"][0]["containerId"].as_str().expect("it").to_owned();
     bench.give(Command::SetHealth { task: web, alive: false });
-    bench.pass(Duration::from_secs(6));
+    bench.pass(Duration::from_secs(4));
     assert_eq!(bench.told(), ["S:RUNNING", "H-"]);
     assert_eq!(status(&bench)["instances"][0]["status"], "DEGRADED");
     bench.pass(Duration::from_secs(5));
