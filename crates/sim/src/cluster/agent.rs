@@ -227,7 +227,7 @@ impl Cluster {
         };
         self.agents[index].state = next;
         match fate {
-            AgentFate::Lose => self.for_each_at(index, |cluster, id| cluster.lose(id)),
+            AgentFate::Lose => self.for_each_at(index, Cluster::lose),
             AgentFate::Drain => self.for_each_at(index, |cluster, id| cluster.kill(id, false)),
             AgentFate::Remove => self.remove_agent(index),
             AgentFate::Return if state == AgentState::Lost => self.agent_is_back(index),

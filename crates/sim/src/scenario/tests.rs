@@ -16,7 +16,7 @@ fn transcript(scenario: &Scenario, seed: Option<u64>) -> Vec<String> {
         for effect in scene.effects {
             match effect {
                 Effect::Event(event) => {
-                    lines.push(format!("{} {} {}", scene.at, event.event_type, event.body))
+                    lines.push(format!("{} {} {}", scene.at, event.event_type, event.body));
                 }
                 Effect::Answer(ticket, answer) => lines.push(format!("{} {ticket} {answer:?}", scene.at)),
                 _ => {}

@@ -31,7 +31,8 @@ fn scaling_updating_and_deleting_tell_the_goal_before_killing() {
     let delete = |bench: &mut Bench| {
         bench.call(Command::DeleteApp { id: PathId::lenient("/shop/web"), force: true });
     };
-    let changes: [(&dyn Fn(&mut Bench), usize); 3] = [(&scale, 2), (&update, 3), (&delete, 3)];
+    type Change<'a> = &'a dyn Fn(&mut Bench);
+    let changes: [(Change<'_>, usize); 3] = [(&scale, 2), (&update, 3), (&delete, 3)];
     for (change, count) in changes {
         let mut bench = Bench::new(&quick());
         bench.create(web(3));
