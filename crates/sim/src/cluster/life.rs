@@ -8,6 +8,9 @@ use super::{Cluster, Timer};
 use crate::time::Time;
 use std::sync::Arc;
 
+/// `--task_launch_timeout`
+const LAUNCH_TIME: std::time::Duration = std::time::Duration::from_secs(300);
+
 impl Cluster {
     /// Adds an instance of the app, to be started as soon as there is an offer.
     pub(super) fn launch(&mut self, def: &Arc<AppDef>) {
@@ -121,6 +124,22 @@ impl Cluster {
             self.set_timer(start / 2, Timer::Starting(id.clone(), incarnation));
         }
         self.set_timer(start, Timer::Running(id.clone(), incarnation));
+        self.watch_launch(id, incarnation, start);
+    }
+
+    /// A task that will not run in time is killed then. Others need no timer for it.
+    pub(super) fn watch_launch(&mut self, id: &InstanceId, incarnation: u32, start: std::time::Duration) {
+        let limit = self.scaled(LAUNCH_TIME);
+        if start > limit {
+            self.set_timer(limit, Timer::Overdue(id.clone(), incarnation));
+        }
+    }
+
+    pub(super) fn overdue_launch(&mut self, id: &InstanceId, incarnation: u32) {
+        let waits = |condition| self.awaited(id, incarnation, condition).is_some();
+        if waits(Condition::Staging) || waits(Condition::Starting) {
+            self.kill(id, false);
+        }
     }
 
     pub(super) fn starting(&mut self, id: &InstanceId, incarnation: u32) {

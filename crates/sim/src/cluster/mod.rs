@@ -125,6 +125,8 @@ enum Timer {
     Look(PathId),
     /// One container of a pod is to be in this condition.
     Container(InstanceId, u32, usize, Condition),
+    /// The task should run by now.
+    Overdue(InstanceId, u32),
     Crash(InstanceId, u32),
     /// Probes find the opposite; the number is that of the series.
     Flap(InstanceId, u64),
@@ -267,6 +269,7 @@ impl Cluster {
             Timer::Container(id, incarnation, index, condition) => {
                 self.container_moved(&id, incarnation, index, condition);
             }
+            Timer::Overdue(id, incarnation) => self.overdue_launch(&id, incarnation),
             Timer::Crash(id, incarnation) => self.crash(&id, incarnation),
             Timer::Flap(id, number) => self.flap(&id, number),
             Timer::Address(id, incarnation) => self.late_address(&id, incarnation),

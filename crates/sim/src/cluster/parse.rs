@@ -64,7 +64,14 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
     let port_definitions = port_definitions(fields);
     let host = networks[0].mode == NetworkMode::Host;
     settle_ports(&mut container, networks[0].mode);
-    let resident = fields.value("residency").is_some();
+    let persistent =
+        |container: &Container| container.volumes.iter().any(|volume| !volume["persistent"].is_null());
+    // Whoever has local volumes is resident, said or not.
+    let residency = fields.opaque_object("residency").or_else(|| {
+        let implied = json!({ "relaunchEscalationTimeoutSeconds": 3600, "taskLostBehavior": "WAIT_FOREVER" });
+        container.as_ref().is_some_and(persistent).then_some(implied)
+    });
+    let resident = residency.is_some();
     AppDef {
         id: id.clone(),
         accepted_resource_roles: fields.opaque_array("acceptedResourceRoles"),
@@ -93,7 +100,7 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
         networks,
         port_definitions: host.then(|| port_definitions.unwrap_or_else(|| vec![default_definition()])),
         readiness_checks: fields.opaque_array("readinessChecks"),
-        residency: fields.opaque_object("residency"),
+        residency,
         require_ports: fields.boolean("requirePorts").unwrap_or(false),
         secrets: fields.opaque_object("secrets"),
         task_kill_grace_period_seconds: fields.whole("taskKillGracePeriodSeconds", 86_400),

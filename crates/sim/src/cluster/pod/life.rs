@@ -134,6 +134,7 @@ impl Cluster {
                 self.set_timer(start / 2, timer(Condition::Starting));
             }
             self.set_timer(start, timer(Condition::Running));
+            self.watch_launch(id, incarnation, start);
         }
     }
 

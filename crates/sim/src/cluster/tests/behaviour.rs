@@ -85,6 +85,38 @@ fn readiness_shows_only_while_the_deployment_runs() {
 }
 
 #[test]
+fn a_launch_that_takes_too_long_is_killed() {
+    let mut bench = Bench::new(&quick());
+    behave(&mut bench, json!({"startMs": 100, "pullMs": 400_000}));
+    bench.create(json!({"id": "/a", "cmd": "x"}));
+    assert_eq!(bench.tasks()[0]["state"], "TASK_STAGING");
+    bench.pass(Duration::from_secs(301));
+    let told = bench.told();
+    assert!(told.contains(&"S:KILLED".to_owned()) && !told.contains(&"S:RUNNING".to_owned()), "{told:?}");
+    bench.call(Command::SetBehaviour { app: PathId::lenient("/a"), behaviour: None });
+    bench.pass(Duration::from_secs(301));
+    assert_eq!(bench.tasks()[0]["state"], "TASK_RUNNING");
+}
+
+#[test]
+fn apps_with_local_volumes_are_resident() {
+    let mut bench = Bench::new(&quick());
+    bench.create(json!({"id": "/a", "cmd": "x", "instances": 2, "container": {"type": "MESOS", "volumes":
+        [{"containerPath": "d", "mode": "RW", "persistent": {"size": 10}}]}}));
+    let app = bench.app("/a");
+    assert_eq!(app["unreachableStrategy"], "disabled");
+    assert_eq!(app["upgradeStrategy"], json!({"maximumOverCapacity": 0, "minimumHealthCapacity": 0.5}));
+    bench.told();
+    bench.put("/a", json!({"cmd": "y"}));
+    let most = bench.events.iter().scan(2_i32, |live, event| {
+        *live +=
+            i32::from(event["condition"] == "Provisioned") - i32::from(event["taskStatus"] == "TASK_KILLED");
+        Some(*live)
+    });
+    assert_eq!(most.max(), Some(2), "one below, never one above");
+}
+
+#[test]
 fn an_address_may_come_late() {
     let mut bench = Bench::new(&quick());
     behave(&mut bench, json!({"addressMs": 2000}));
