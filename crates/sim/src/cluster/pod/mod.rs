@@ -147,7 +147,7 @@ pub(super) struct PodView<'a> {
     networks: &'a [Network],
     scaling: Value,
     scheduling: &'a Value,
-    executor_resources: Resources,
+    executor_resources: Value,
 }
 
 impl<'a> PodView<'a> {
@@ -166,7 +166,9 @@ impl<'a> PodView<'a> {
             networks: &def.networks,
             scaling: json!({ "kind": "fixed", "instances": def.instances }),
             scheduling: &pod.scheduling,
-            executor_resources: pod.executor_resources,
+            // Executors have no graphics processors, not even none.
+            executor_resources: json!({ "cpus": pod.executor_resources.cpus, "mem": pod.executor_resources.mem,
+                "disk": pod.executor_resources.disk }),
         })
     }
 }

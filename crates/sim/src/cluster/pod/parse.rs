@@ -146,7 +146,12 @@ fn scheduling(fields: &mut Fields<'_>, profile: &Profile) -> Value {
         "unreachableStrategy": given.get("unreachableStrategy").cloned()
             .unwrap_or_else(|| json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 })),
     });
-    if let Some(placement) = given.get("placement").filter(|placement| !placement.is_null()) {
+    let says = |placement: &&Value| {
+        let lists =
+            ["constraints", "acceptedResourceRoles"].into_iter().filter_map(|key| placement[key].as_array());
+        lists.into_iter().any(|list| !list.is_empty())
+    };
+    if let Some(placement) = given.get("placement").filter(says) {
         scheduling["placement"] = placement.clone();
     }
     scheduling

@@ -76,6 +76,8 @@ fn the_status_has_what_the_recordings_have() {
     create(&mut bench, pod(2));
     let status = status(&bench);
     assert_eq!((&status["status"], &status["spec"]["scaling"]["instances"]), (&json!("STABLE"), &json!(2)));
+    assert_eq!(status["spec"]["executorResources"], json!({"cpus": 0.1, "mem": 32, "disk": 10}));
+    assert!(status["spec"]["scheduling"].get("placement").is_none());
     let instance = &status["instances"][0];
     assert_eq!(instance["status"], "STABLE");
     assert_eq!(instance["networks"][0]["name"], "dcos");
