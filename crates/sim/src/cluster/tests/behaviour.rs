@@ -11,17 +11,20 @@ fn behave(bench: &mut Bench, behaviour: Value) {
 #[test]
 fn a_crash_loop_slows_down() {
     let mut bench = Bench::new(&quick());
-    behave(&mut bench, json!({"crashAfterMs": 500, "startMs": 100}));
-    bench.create(json!({"id": "/a", "cmd": "x", "backoffFactor": 2, "maxLaunchDelaySeconds": 3600}));
-    bench.pass(Duration::from_secs(100));
-    let failed: Vec<u64> = bench
-        .events
-        .iter()
-        .filter(|event| event["taskStatus"] == "TASK_FAILED")
-        .map(|event| event["timestamp"].as_str().expect("a time")[14..16].parse::<u64>().expect("minutes"))
-        .collect();
-    // With a running task that has no checks the back-off begins anew, so the delay stays at its base.
-    assert!(failed.len() > 5, "{failed:?}");
+    behave(&mut bench, json!({"crashAfterMs": 500, "startMs": 100, "healthMs": 60_000}));
+    bench.create(json!({"id": "/a", "cmd": "x", "backoffFactor": 2, "maxLaunchDelaySeconds": 3600,
+        "healthChecks": [{"protocol": "HTTP", "path": "/"}]}));
+    bench.pass(Duration::from_secs(180));
+    let seconds = |event: &Value| {
+        let text = event["timestamp"].as_str().expect("a time");
+        let number = |range: std::ops::Range<usize>| text[range].parse::<u64>().expect("digits");
+        number(14..16) * 60 + number(17..19)
+    };
+    let failed: Vec<u64> =
+        bench.events.iter().filter(|event| event["taskStatus"] == "TASK_FAILED").map(seconds).collect();
+    let gaps: Vec<u64> = failed.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.len() >= 5, "{gaps:?}");
+    assert!(gaps.windows(2).all(|pair| pair[0] <= pair[1]) && gaps[4] >= 8 * gaps[0].max(1), "{gaps:?}");
     assert_eq!(bench.app("/a")["lastTaskFailure"]["state"], "TASK_FAILED");
 }
 
