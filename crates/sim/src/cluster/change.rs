@@ -9,6 +9,7 @@ use super::group::Group;
 use super::instance::InstanceId;
 use super::path::PathId;
 use super::plan::News;
+use super::pod::PodWrite;
 use super::step::{Caller, Effect, Ticket};
 use super::view::AppJson;
 use super::{App, Cluster, HISTORY_MAX, Timer, parse};
@@ -44,6 +45,8 @@ pub(super) struct Proposal {
     pub(super) removed_groups: Vec<PathId>,
     /// Who posted which app, for `api_post_event`.
     pub(super) post: Option<(Caller, PathId)>,
+    /// Who did what to which pod, for `pod_..._event` and the answer.
+    pub(super) pod: Option<PodWrite>,
     pub(super) status: u16,
     /// The answer is the app, not the result.
     pub(super) answers_app: bool,
@@ -60,6 +63,7 @@ impl Proposal {
             added_groups: BTreeMap::new(),
             removed_groups: Vec::new(),
             post: None,
+            pod: None,
             status: 200,
             answers_app: false,
         }
@@ -83,13 +87,14 @@ pub(super) struct Publication {
     added_groups: BTreeMap<PathId, Group>,
     removed_groups: Vec<PathId>,
     post: Option<(Caller, PathId)>,
+    pod: Option<PodWrite>,
     status: u16,
     answers_app: bool,
 }
 
 type Outcome = Result<Option<Answer>, Answer>;
 
-fn object(body: Value) -> Result<Map<String, Value>, Answer> {
+pub(super) fn object(body: Value) -> Result<Map<String, Value>, Answer> {
     match body {
         Value::Object(map) => Ok(map),
         _ => Err(Answer::invalid_json(vec![Fault {
@@ -113,8 +118,9 @@ impl Cluster {
     pub(super) fn create_app(&mut self, ticket: Ticket, body: Value, force: bool, caller: Caller) -> Outcome {
         let body = object(body)?;
         let id = id_of(&body, &PathId::root())?;
-        if self.target(&id).is_some() {
-            return Err(Answer::message(409, format!("An app with id [{id}] already exists.")));
+        if let Some(found) = self.target(&id) {
+            let kind = if found.def.pod.is_some() { "A pod" } else { "An app" };
+            return Err(Answer::message(409, format!("{kind} with id [{id}] already exists.")));
         }
         let version = self.next_version();
         let mut proposal = Proposal::new(version, force);
@@ -135,6 +141,7 @@ impl Cluster {
         caller: Caller,
     ) -> Outcome {
         let body = object(body)?;
+        self.refuse_pod(id)?;
         let version = self.next_version();
         let mut proposal = Proposal::new(version, mode.force);
         proposal.status = if self.target(id).is_some() { 200 } else { 201 };
@@ -158,6 +165,7 @@ impl Cluster {
         for body in bodies {
             let body = object(body)?;
             let id = id_of(&body, &PathId::root())?;
+            self.refuse_pod(&id)?;
             proposal.set(self.changed_definition(body, &id, mode, version, &mut used)?);
         }
         proposal.group = Some(PathId::root());
@@ -165,7 +173,7 @@ impl Cluster {
     }
 
     pub(super) fn delete_app(&mut self, ticket: Ticket, id: &PathId, force: bool, caller: Caller) -> Outcome {
-        if self.target(id).is_none() {
+        if self.target(id).is_none_or(|found| found.def.pod.is_some()) {
             return Err(Answer::missing("App", id));
         }
         let version = self.next_version();
@@ -176,7 +184,9 @@ impl Cluster {
     }
 
     pub(super) fn restart_app(&mut self, ticket: Ticket, id: &PathId, force: bool) -> Outcome {
-        let Some(app) = self.target(id) else { return Err(Answer::missing("App", id)) };
+        let Some(app) = self.target(id).filter(|found| found.def.pod.is_none()) else {
+            return Err(Answer::missing("App", id));
+        };
         let mut def = (*app.def).clone();
         let version = self.next_version();
         def.version = version;
@@ -316,7 +326,7 @@ impl Cluster {
         let id = plan.id.clone();
         let empty_plan = plan.steps.is_empty().then(|| plan.clone());
         if empty_plan.is_none() {
-            self.deployments.push(Deployment::new(plan, original, proposal.kills));
+            self.deployments.push(Deployment::new(plan, original, proposal.kills, self.now));
             self.drive(&id, None);
         }
         let parent = proposal.changes.keys().next().map_or_else(PathId::root, PathId::parent);
@@ -330,6 +340,7 @@ impl Cluster {
             added_groups: proposal.added_groups,
             removed_groups: proposal.removed_groups,
             post: proposal.post,
+            pod: proposal.pod,
             status: proposal.status,
             answers_app: proposal.answers_app,
         });
@@ -444,11 +455,17 @@ impl Cluster {
             let app_definition = AppJson { def, shape: &shape };
             self.emit(&Body::ApiPost { client_ip: &caller.client_ip, uri: &caller.uri, app_definition });
         }
+        if let Some(pod) = &publication.pod {
+            self.tell_pod_write(pod);
+        }
         if let Some(plan) = &publication.empty_plan {
             self.emit_plan(plan, News::Succeeded);
         }
-        let mut answer = match &posted {
-            Some((_, def)) if publication.answers_app => self.created_answer(def, &publication.deployment),
+        let mut answer = match (&publication.pod, &posted) {
+            (Some(pod), _) => self.pod_answer(pod, &publication.deployment),
+            (None, Some((_, def))) if publication.answers_app => {
+                self.created_answer(def, &publication.deployment)
+            }
             _ => Answer::accepted(publication.status, publication.version, &publication.deployment),
         };
         answer.deployment = Some(publication.deployment);

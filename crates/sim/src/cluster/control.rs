@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::change::INSTANCES_MAX;
 use super::definition::AppDef;
 use super::event::{Body, Event};
-use super::instance::{Condition, Instance};
+use super::instance::{Condition, Instance, InstanceId};
 use super::path::PathId;
 use super::step::{Command, Effect, Fate};
 use super::{App, Cluster, parse};
@@ -32,11 +32,16 @@ impl Cluster {
                 return self.emit_and_answer(&body);
             }
             Command::EndTask { task, fate } => return self.end_task(&task, fate),
-            Command::SetHealth { task, alive } => {
-                let Some(id) = self.instance_of_task(&task).map(|found| found.id.clone()) else {
-                    return Answer::missing_task(&task);
-                };
-                self.script_health(&id, alive);
+            Command::SetHealth { task, alive } => return self.set_health(&task, Some(alive), None),
+            Command::FlapHealth { task, alive, flap_ms } => return self.set_health(&task, alive, flap_ms),
+            Command::SetBehaviour { app, behaviour } => return self.set_behaviour(app, behaviour),
+            Command::ChangeAgent { agent, fate } => return self.change_agent(&agent, fate),
+            Command::JumpClock { ms } => return self.jump_clock(ms),
+            Command::DisturbBus { trouble } => {
+                if let Some(fault) = trouble.fault() {
+                    return Answer::message(422, fault);
+                }
+                self.bus = trouble;
             }
             Command::RawEvent { body } => return self.raw_event(&body),
             Command::ChangeLeader { leader } => self.change_leader(leader),
@@ -52,11 +57,15 @@ impl Cluster {
     fn emit_and_answer(&mut self, body: &Body<'_>) -> Answer {
         let event = Event::new(body, self.now);
         let answer = Answer { body: Some(event.body.to_string()), ..Answer::empty(200) };
-        self.effects.push(Effect::Event(event));
+        self.post(event);
         answer
     }
 
     fn end_task(&mut self, task: &str, fate: Fate) -> Answer {
+        if fate == Fate::Return {
+            return self.return_task(task);
+        }
+        let container = self.container_of_task(task).map(|(_, index)| index);
         let Some(id) = self
             .instance_of_task(task)
             .filter(|found| found.condition.has_task())
@@ -65,12 +74,22 @@ impl Cluster {
             return Answer::missing_task(task);
         };
         match fate {
-            Fate::Fail => self.end(&id, Condition::Failed, "Command exited with status 1"),
-            Fate::Finish => self.end(&id, Condition::Finished, "Command exited with status 0"),
+            Fate::Fail => self.end_one(&id, container, Condition::Failed, "Command exited with status 1"),
+            Fate::Finish => self.end_one(&id, container, Condition::Finished, "Command exited with status 0"),
             Fate::Lose => self.lose(&id),
             Fate::Kill => self.kill(&id, false),
+            // Handled above.
+            Fate::Return => {}
         }
         Answer::json(200, &json!({}))
+    }
+
+    /// Ends a task, or one container of a pod.
+    fn end_one(&mut self, id: &InstanceId, container: Option<usize>, condition: Condition, message: &str) {
+        match container {
+            Some(index) => self.container_over(id, index, condition, message),
+            None => self.end(id, condition, message),
+        }
     }
 
     fn raw_event(&mut self, body: &Value) -> Answer {
@@ -81,7 +100,7 @@ impl Cluster {
             return Answer::message(422, "eventType must be one line");
         }
         let (event_type, body) = (event_type.into(), body.to_string().into());
-        self.effects.push(Effect::Event(Event { event_type, body, light: None }));
+        self.post(Event { event_type, body, light: None });
         Answer::json(200, &json!({}))
     }
 
@@ -173,28 +192,19 @@ impl Cluster {
         let Some((agent, host_ports)) = offer else {
             return Err(Answer::message(422, "no agent can have the wanted host ports"));
         };
-        let id = self.new_instance_id(&def.id);
+        let id = self.new_instance_id(def);
         let checks: Vec<_> =
             def.health_checks.iter().map(|check| self.steady_check(check.interval_seconds)).collect();
-        let instance = Instance {
-            id: id.clone(),
-            app: def.id.clone(),
-            def: def.clone(),
-            incarnation: 1,
-            condition: Condition::Running,
-            decommissioned: false,
-            dying: false,
-            agent: Some(agent),
-            host_ports,
-            ip: self.take_address(agent, def.mode()),
-            since: self.now,
-            staged_at: Some(self.now),
-            started_at: Some(self.now),
-            ready_at: None,
-            answers_probes: true,
-            told_health: (!checks.is_empty()).then_some(true),
-            checks,
-        };
+        let mut instance = Instance::new(id.clone(), def, self.now);
+        instance.incarnation = 1;
+        instance.condition = Condition::Running;
+        instance.agent = Some(agent);
+        instance.host_ports = host_ports;
+        instance.ip = self.take_address(agent, def.mode());
+        instance.staged_at = Some(self.now);
+        instance.started_at = Some(self.now);
+        instance.told_health = (!checks.is_empty()).then_some(true);
+        instance.checks = checks;
         self.by_app.entry(def.id.clone()).or_default().insert(id.clone());
         self.instances.insert(id, instance);
         Ok(())

@@ -1,11 +1,13 @@
 //! An app's definition in the canonical form of 1.5 and later. The order of the fields is the order they are written in.
 
 use super::path::PathId;
+use super::pod::PodSpec;
 use crate::time::Time;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A number that is written as an integer when it is one, as Marathon does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -230,6 +232,9 @@ pub struct AppDef {
     pub role: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_limits: Option<Value>,
+    /// The containers, when this is no app but a pod: all else is what the two have in common.
+    #[serde(skip)]
+    pub pod: Option<Arc<PodSpec>>,
 }
 
 /// `unreachableStrategy` in Marathon's order; what else somebody has put into it is not written.
@@ -277,6 +282,9 @@ impl AppDef {
     /// What has to be free at an agent, in the order of declaration: 0 is any port, another number that port.
     #[must_use]
     pub fn wanted_host_ports(&self) -> Vec<u16> {
+        if let Some(pod) = &self.pod {
+            return pod.wanted_host_ports();
+        }
         match self.mode() {
             NetworkMode::Host => {
                 let wanted = |port: &PortDefinition| if self.require_ports { port.port } else { 0 };

@@ -11,36 +11,58 @@ use super::plan::{News, Roots};
 use super::view::HealthCheckJson;
 use super::{Cluster, Timer};
 use crate::time::Time;
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// `--scale_apps_interval`
-const SCALE_CHECK: Duration = Duration::from_secs(300);
 
 /// What is done with one app in one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ActionKind {
-    #[serde(rename = "StartApplication")]
     Start,
-    #[serde(rename = "ScaleApplication")]
     Scale,
-    #[serde(rename = "RestartApplication")]
     Restart,
-    #[serde(rename = "StopApplication")]
     Stop,
 }
 
-/// An action as plans write it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// An action as plans write it: the key of the id, and the action's name, tell apps from pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ActionView {
     pub(crate) action: ActionKind,
     pub(crate) app: PathId,
+    /// Whether that is a pod.
+    pub(crate) pod: bool,
+}
+
+impl ActionView {
+    pub(super) fn name(&self) -> &'static str {
+        match (self.action, self.pod) {
+            (ActionKind::Start, false) => "StartApplication",
+            (ActionKind::Scale, false) => "ScaleApplication",
+            (ActionKind::Restart, false) => "RestartApplication",
+            (ActionKind::Stop, false) => "StopApplication",
+            (ActionKind::Start, true) => "StartPod",
+            (ActionKind::Scale, true) => "ScalePod",
+            (ActionKind::Restart, true) => "RestartPod",
+            (ActionKind::Stop, true) => "StopPod",
+        }
+    }
+
+    pub(super) fn key(&self) -> &'static str {
+        if self.pod { "pod" } else { "app" }
+    }
+}
+
+impl Serialize for ActionView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("action", self.name())?;
+        map.serialize_entry(self.key(), &self.app)?;
+        map.end()
+    }
 }
 
 /// A step as plans write it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct StepView {
     pub(crate) actions: Vec<ActionView>,
 }
@@ -64,6 +86,8 @@ pub(super) struct Deployment {
     kills: BTreeMap<PathId, Vec<InstanceId>>,
     current: usize,
     begun: bool,
+    /// Tasks from before are not asked whether they are ready.
+    pub(super) since: Time,
     /// The actions of the current step that are done.
     done: BTreeSet<PathId>,
 }
@@ -78,6 +102,11 @@ pub(super) struct Change {
 }
 
 impl Change {
+    fn action(&self, action: ActionKind) -> ActionView {
+        let pod = self.after.as_ref().or(self.before.as_ref()).is_some_and(|def| def.pod.is_some());
+        ActionView { action, app: self.id.clone(), pod }
+    }
+
     fn kind(&self) -> Option<ActionKind> {
         match (&self.before, &self.after) {
             (None, Some(_)) => Some(ActionKind::Start),
@@ -99,7 +128,7 @@ impl Change {
 pub(super) fn steps(changes: &[Change]) -> Vec<StepView> {
     let of_kind = |wanted: ActionKind| {
         let matching = changes.iter().filter(|change| change.kind() == Some(wanted));
-        let actions = matching.map(|change| ActionView { action: wanted, app: change.id.clone() }).collect();
+        let actions = matching.map(|change| change.action(wanted)).collect();
         StepView { actions }
     };
     let mut by_depth: BTreeMap<usize, Vec<ActionView>> = BTreeMap::new();
@@ -109,7 +138,7 @@ pub(super) fn steps(changes: &[Change]) -> Vec<StepView> {
             Some(ActionKind::Restart) => ActionKind::Restart,
             _ => continue,
         };
-        by_depth.entry(depth).or_default().push(ActionView { action, app: change.id.clone() });
+        by_depth.entry(depth).or_default().push(change.action(action));
     }
     let mut steps = vec![of_kind(ActionKind::Stop), of_kind(ActionKind::Start)];
     steps.extend(by_depth.into_values().map(|actions| StepView { actions }));
@@ -188,8 +217,9 @@ impl Deployment {
         plan: PlanView,
         original: BTreeMap<PathId, Option<Arc<AppDef>>>,
         kills: BTreeMap<PathId, Vec<InstanceId>>,
+        since: Time,
     ) -> Deployment {
-        Deployment { plan, original, kills, current: 0, begun: false, done: BTreeSet::new() }
+        Deployment { plan, original, kills, current: 0, begun: false, since, done: BTreeSet::new() }
     }
 
     /// The index of the step that is being carried out.
@@ -269,7 +299,7 @@ impl Cluster {
             ActionKind::Scale if original.is_none() => {}
             ActionKind::Scale | ActionKind::Restart => self.tell_checks(&action.app),
             ActionKind::Stop => {
-                if original.is_some_and(|def| !def.health_checks.is_empty()) {
+                if original.is_some_and(|def| !def.health_checks.is_empty() && def.pod.is_none()) {
                     self.emit(&Body::RemoveHealthCheck { app_id: &action.app });
                 }
             }
@@ -281,7 +311,9 @@ impl Cluster {
 
     /// `add_health_check_event` for each check of the app.
     pub(super) fn tell_checks(&mut self, app: &PathId) {
-        let Some(def) = self.target(app).map(|app| app.def.clone()) else { return };
+        let Some(def) = self.target(app).map(|app| app.def.clone()).filter(|def| def.pod.is_none()) else {
+            return;
+        };
         let shape = self.options.profile.apps;
         for check in &def.health_checks {
             let health_check = HealthCheckJson { check, shape: &shape };
@@ -379,7 +411,7 @@ impl Cluster {
         let Some(at) = self.deployments.iter().position(|found| found.plan.id == id) else { return };
         let deployment = self.deployments.remove(at);
         self.emit_plan(&deployment.plan, News::Failed(reason));
-        let period = self.scaled(SCALE_CHECK);
+        let period = self.scaled(self.options.timeline.scale_check);
         for app in deployment.original.into_keys() {
             self.set_timer(period, Timer::ScaleCheck(app));
         }

@@ -5,7 +5,6 @@ use super::definition::HealthCheck;
 use super::instance::{Condition, Instance, IpAddress};
 use super::path::PathId;
 use super::plan::{PlanJson, StepJson};
-use super::step::Effect;
 use super::view::{AppJson, HealthCheckJson};
 use crate::profile::{Addresses, FailedCheckId, Statuses};
 use crate::time::Time;
@@ -143,6 +142,23 @@ pub(crate) enum Body<'a> {
     SchedulerReregistered {
         master: &'a str,
     },
+    PodCreated {
+        client_ip: &'a str,
+        uri: &'a str,
+    },
+    PodUpdated {
+        client_ip: &'a str,
+        uri: &'a str,
+    },
+    PodDeleted {
+        client_ip: &'a str,
+        uri: &'a str,
+    },
+    UnknownInstanceTerminated {
+        instance_id: &'a str,
+        run_spec_id: &'a PathId,
+        condition: &'a str,
+    },
 }
 
 impl Body<'_> {
@@ -169,6 +185,10 @@ impl Body<'_> {
             Body::Subscribe { .. } => "subscribe_event",
             Body::Unsubscribe { .. } => "unsubscribe_event",
             Body::SchedulerReregistered { .. } => "scheduler_reregistered_event",
+            Body::PodCreated { .. } => "pod_created_event",
+            Body::PodUpdated { .. } => "pod_updated_event",
+            Body::PodDeleted { .. } => "pod_deleted_event",
+            Body::UnknownInstanceTerminated { .. } => "unknown_instance_terminated_event",
         }
     }
 }
@@ -195,7 +215,7 @@ impl Event {
 impl Cluster {
     pub(super) fn emit(&mut self, body: &Body<'_>) {
         let event = Event::new(body, self.now);
-        self.effects.push(Effect::Event(event));
+        self.post(event);
     }
 
     /// `S:<state>`: what Mesos reported about the instance's task, if the version tells that.

@@ -6,10 +6,11 @@ use super::deployment::{Change, steps};
 use super::fields::Fault;
 use super::path::PathId;
 use super::plan::StepJson;
+use super::pod::PodStatus;
 use super::query::Embeds;
 use super::step::Ticket;
 use super::view::AppView;
-use super::{Cluster, change};
+use super::{App, Cluster, change};
 use crate::time::Time;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -48,9 +49,9 @@ struct GroupView<'a> {
     id: PathId,
     #[serde(skip_serializing_if = "Option::is_none")]
     apps: Option<Vec<AppView<'a>>>,
-    /// Pods come with a later version of this simulation; the key is there as readers expect it.
+    /// Their status, not their definitions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pods: Option<[u8; 0]>,
+    pods: Option<Vec<PodStatus<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<GroupView<'a>>>,
     dependencies: &'a [PathId],
@@ -131,7 +132,9 @@ impl Cluster {
         }
         let factor = factor.as_f64().filter(|factor| (0.0..=1000.0).contains(factor));
         let Some(factor) = factor else { return Err(Answer::message(422, "scaleBy is out of range")) };
-        for (app_id, app) in self.apps.iter().filter(|(app_id, app)| app_id.is_below(id) && !app.deleted) {
+        let scaled =
+            |app_id: &PathId, app: &App| app_id.is_below(id) && !app.deleted && app.def.pod.is_none();
+        for (app_id, app) in self.apps.iter().filter(|(app_id, app)| scaled(app_id, app)) {
             let mut def = (*app.def).clone();
             // Saturates; too many instances in all are refused later.
             def.instances = (f64::from(def.instances) * factor).ceil() as u32;
@@ -144,12 +147,15 @@ impl Cluster {
     fn plant(&self, tree: &Tree, version: Time, proposal: &mut Proposal) -> Result<(), Answer> {
         let mut used = self.used_service_ports();
         for (id, body) in &tree.apps {
+            self.refuse_pod(id)?;
             let mode = change::Mode { force: true, partial: false, create: true };
             proposal.set(self.changed_definition(body.clone(), id, mode, version, &mut used)?);
         }
         for (id, app) in &self.apps {
             let group = id.parent();
-            let dropped = tree.listed_apps.contains(&group) && !tree.apps.contains_key(id);
+            // A list of apps says nothing about pods.
+            let dropped =
+                app.def.pod.is_none() && tree.listed_apps.contains(&group) && !tree.apps.contains_key(id);
             let orphaned = self.is_dropped_group(&group, tree);
             if (dropped || orphaned) && !app.deleted {
                 proposal.changes.insert(id.clone(), None);
@@ -253,7 +259,7 @@ impl Cluster {
         let mut apps: BTreeMap<PathId, Vec<AppView<'_>>> = BTreeMap::new();
         if embeds.group_apps {
             for (app_id, app) in self.apps.iter().filter(|(app_id, _)| app_id.is_below(id)) {
-                if let Some(visible) = &app.visible {
+                if let Some(visible) = app.visible.as_ref().filter(|def| def.pod.is_none()) {
                     apps.entry(app_id.parent()).or_default().push(self.app_view(app, visible, embeds));
                 }
             }
@@ -277,7 +283,7 @@ impl Cluster {
         GroupView {
             id: id.clone(),
             apps: embeds.group_apps.then(|| apps.remove(id).unwrap_or_default()),
-            pods: (embeds.group_pods && self.options.profile.pods).then_some([]),
+            pods: (embeds.group_pods && self.options.profile.pods).then(|| self.pods_in(id)),
             groups: embeds
                 .group_groups
                 .then(|| below.map(|child| self.group_view(child, apps, children, embeds)).collect()),

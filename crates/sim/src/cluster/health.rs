@@ -29,6 +29,8 @@ pub(crate) struct Check {
     pub(crate) interval: Duration,
     /// Whether a timer stands for the next probe.
     pub(crate) probing: bool,
+    /// When the next probe is due. A timer that fires before is one from before a partition.
+    pub(crate) due: Time,
 }
 
 impl Check {
@@ -59,9 +61,11 @@ impl Cluster {
     pub(super) fn begin_health(&mut self, instance: &mut Instance) {
         let def = instance.def.clone();
         instance.checks.clear();
+        let scripted = self.first_probe_delay(&instance.app);
         for (index, check) in def.health_checks.iter().enumerate() {
             let interval = self.check_interval(check.interval_seconds);
             let delay = match self.options.timeline.first_health {
+                _ if scripted.is_some() => scripted.unwrap_or_default(),
                 Some(span) => self.draw_scaled(span),
                 None if check.by_marathon() => {
                     Duration::from_millis(self.rng.u64(0..=interval.as_millis() as u64))
@@ -69,8 +73,27 @@ impl Cluster {
                 None => self.scaled(Duration::from_secs(u64::from(check.delay_seconds))),
             };
             let first = self.now.after(delay);
-            instance.checks.push(Check { result: None, first, interval, probing: true });
+            instance.checks.push(Check { result: None, first, interval, probing: true, due: first });
             self.set_timer(delay, Timer::Probe(instance.id.clone(), instance.incarnation, index));
+        }
+    }
+
+    /// No probe comes through any more: what is known stays as it is.
+    pub(super) fn freeze_health(&mut self, instance: &mut Instance) {
+        for check in &mut instance.checks {
+            check.result = check.shown(self.now);
+            check.probing = true;
+            check.due = Time::NEVER;
+        }
+    }
+
+    /// Probes come through again.
+    pub(super) fn resume_health(&mut self, instance: &mut Instance) {
+        let now = self.now;
+        for (index, check) in instance.checks.iter_mut().enumerate() {
+            check.due = check.next_tick(now);
+            let timer = Timer::Probe(instance.id.clone(), instance.incarnation, index);
+            self.set_timer(check.due.since(now), timer);
         }
     }
 
@@ -88,19 +111,20 @@ impl Cluster {
             last_success: Some(first),
             ..Default::default()
         };
-        Check { result: Some(result), first, interval, probing: false }
+        Check { result: Some(result), first, interval, probing: false, due: Time::NEVER }
     }
 
     pub(super) fn probe(&mut self, id: &InstanceId, incarnation: u32, index: usize) {
         let Some(mut instance) = self.instances.remove(id) else { return };
         let current = instance.incarnation == incarnation && instance.condition == Condition::Running;
-        let doomed = current && index < instance.checks.len() && self.probe_once(&mut instance, index);
+        let due = current && instance.checks.get(index).is_some_and(|check| check.due <= self.now);
+        let doomed = due && self.probe_once(&mut instance, index);
         let app = instance.app.clone();
         self.instances.insert(id.clone(), instance);
         if doomed && let Some(doom) = self.doom(id, index) {
             match doom {
                 Doom::Kill => self.kill(id, false),
-                Doom::Fail(message) => self.end(id, Condition::Failed, message),
+                Doom::Fail(message) => self.fail_container(id, index, message),
             }
         }
         self.dirty.insert(app);
@@ -140,6 +164,7 @@ impl Cluster {
         check.result = Some(result);
         check.probing = !alive;
         let next = check.next_tick(self.now);
+        check.due = if check.probing { next } else { Time::NEVER };
         if check.probing {
             let timer = Timer::Probe(instance.id.clone(), instance.incarnation, index);
             self.set_timer(next.since(self.now), timer);
@@ -149,19 +174,21 @@ impl Cluster {
         }
         if alive != was_alive && !declared.by_marathon() {
             // Mesos tells health inside a repeated status update.
-            self.emit_repeated_running(instance);
+            self.tell_probe(instance, index);
         }
-        if alive != was_alive {
+        if alive != was_alive && instance.def.pod.is_none() {
             self.emit_flip(instance, alive);
         }
         if counted {
-            self.tell_health(instance);
+            // Of what Mesos reports both the tracker and the health actor may tell.
+            let twice = !declared.by_marathon() && instance.def.pod.is_none() && self.rng.bool();
+            self.tell_health(instance, twice);
         }
         doomed
     }
 
     /// `instance_health_changed_event`, if the aggregate is another one than told last.
-    fn tell_health(&mut self, instance: &mut Instance) {
+    fn tell_health(&mut self, instance: &mut Instance, twice: bool) {
         let healthy = instance.healthy();
         if healthy == instance.told_health {
             return;
@@ -175,12 +202,14 @@ impl Cluster {
         if !self.options.profile.events.instances {
             return;
         }
-        self.emit(&Body::InstanceHealthChanged {
-            instance_id: &instance.id,
-            run_spec_version: instance.def.version,
-            healthy,
-            run_spec_id: &instance.app,
-        });
+        for _ in 0..=usize::from(twice) {
+            self.emit(&Body::InstanceHealthChanged {
+                instance_id: &instance.id,
+                run_spec_version: instance.def.version,
+                healthy,
+                run_spec_id: &instance.app,
+            });
+        }
     }
 
     /// How a task with too many failures goes: Marathon kills it, or Mesos has already done so.
@@ -216,7 +245,8 @@ impl Cluster {
             if !check.probing {
                 check.result = check.shown(now);
                 check.probing = true;
-                due.push((index, check.next_tick(now).since(now)));
+                check.due = check.next_tick(now);
+                due.push((index, check.due.since(now)));
             }
         }
         for (index, delay) in due {
@@ -238,7 +268,8 @@ impl Cluster {
                 check.result = None;
                 if !check.probing {
                     check.probing = true;
-                    let delay = check.next_tick(now).since(now);
+                    check.due = check.next_tick(now);
+                    let delay = check.due.since(now);
                     due.push((delay, Timer::Probe(instance.id.clone(), instance.incarnation, index)));
                 }
             }

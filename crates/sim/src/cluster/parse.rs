@@ -77,7 +77,14 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
     let port_definitions = port_definitions(fields);
     let host = networks[0].mode == NetworkMode::Host;
     settle_ports(&mut container, networks[0].mode, shape);
-    let resident = fields.value("residency").is_some();
+    let persistent =
+        |container: &Container| container.volumes.iter().any(|volume| !volume["persistent"].is_null());
+    // Whoever has local volumes is resident, said or not.
+    let residency = fields.opaque_object("residency").or_else(|| {
+        let implied = json!({ "relaunchEscalationTimeoutSeconds": 3600, "taskLostBehavior": "WAIT_FOREVER" });
+        container.as_ref().is_some_and(persistent).then_some(implied)
+    });
+    let resident = residency.is_some();
     AppDef {
         id: id.clone(),
         accepted_resource_roles: fields.opaque_array("acceptedResourceRoles"),
@@ -106,7 +113,7 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
         networks,
         port_definitions: host.then(|| port_definitions.unwrap_or_else(|| vec![default_definition(shape)])),
         readiness_checks: fields.opaque_array("readinessChecks"),
-        residency: fields.opaque_object("residency"),
+        residency,
         require_ports: fields.boolean("requirePorts").unwrap_or(false),
         secrets: fields.opaque_object("secrets"),
         task_kill_grace_period_seconds: fields.whole("taskKillGracePeriodSeconds", 86_400),
@@ -119,6 +126,7 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
         unreachable_strategy: unreachable_strategy(fields, resident),
         role: shape.role.then(|| fields.string("role").unwrap_or_else(|| "*".into())),
         resource_limits: fields.opaque_object("resourceLimits"),
+        pod: None,
     }
 }
 
@@ -152,7 +160,11 @@ fn upgrade_strategy(fields: &mut Fields<'_>, resident: bool) -> UpgradeStrategy 
 }
 
 /// Reads each element of the array `key` as an object.
-fn each<T>(fields: &mut Fields<'_>, key: &str, mut read: impl FnMut(&mut Fields<'_>) -> T) -> Option<Vec<T>> {
+pub(super) fn each<T>(
+    fields: &mut Fields<'_>,
+    key: &str,
+    mut read: impl FnMut(&mut Fields<'_>) -> T,
+) -> Option<Vec<T>> {
     let array = fields.array(key)?;
     let path = fields.path_of(key);
     let mut found = Vec::new();
@@ -164,7 +176,7 @@ fn each<T>(fields: &mut Fields<'_>, key: &str, mut read: impl FnMut(&mut Fields<
     Some(found)
 }
 
-fn networks(fields: &mut Fields<'_>) -> Vec<Network> {
+pub(super) fn networks(fields: &mut Fields<'_>) -> Vec<Network> {
     each(fields, "networks", |network| {
         let mode = match network.string("mode").as_deref() {
             Some("host") => NetworkMode::Host,

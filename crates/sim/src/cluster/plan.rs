@@ -4,7 +4,6 @@ use super::definition::AppDef;
 use super::deployment::{ActionView, PlanView, StepView};
 use super::event::{Body, Event};
 use super::path::PathId;
-use super::step::Effect;
 use super::view::AppJson;
 use super::{Cluster, change::Proposal};
 use crate::profile::{Plans, Profile};
@@ -51,12 +50,9 @@ pub(crate) struct ActionJson<'a> {
 
 impl Serialize for ActionJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.key == "action" {
-            return self.action.serialize(serializer);
-        }
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry(self.key, &self.action.action)?;
-        map.serialize_entry("app", &self.action.app)?;
+        map.serialize_entry(self.key, self.action.name())?;
+        map.serialize_entry(self.action.key(), &self.action.app)?;
         map.end()
     }
 }
@@ -161,7 +157,7 @@ impl Cluster {
         if profile.events.plans == Plans::LightOnRequest {
             event.light = Some(write(true).body);
         }
-        self.effects.push(Effect::Event(event));
+        self.post(event);
     }
 
     /// The definitions that deployments work towards, if the version's plans tell them.

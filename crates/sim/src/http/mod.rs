@@ -5,6 +5,8 @@ mod control;
 mod events;
 mod fault;
 mod groups;
+mod pods;
+mod scenario;
 mod small;
 mod tasks;
 #[cfg(test)]
@@ -12,6 +14,7 @@ mod tests;
 mod wire;
 
 pub use fault::Fault;
+pub(crate) use scenario::perform;
 
 use crate::cluster::{Answer, PathId};
 use crate::driver::Driver;
@@ -47,6 +50,7 @@ pub(crate) struct Shared {
     shutdown: CancellationToken,
     fault: Mutex<Fault>,
     stalled: watch::Sender<bool>,
+    stage: scenario::Stage,
     /// The `Authorization` header that is let in.
     authorization: Option<String>,
 }
@@ -62,11 +66,22 @@ impl Shared {
             |text: &String| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
         let authorization = options.credentials.as_ref().map(encode);
         let (stalled, _) = watch::channel(false);
-        Shared { options, driver, addr, shutdown, fault: Mutex::default(), stalled, authorization }
+        let stage = scenario::Stage::default();
+        Shared { options, driver, addr, shutdown, fault: Mutex::default(), stalled, stage, authorization }
     }
 
     pub(crate) fn stall(&self, on: bool) {
         self.stalled.send_replace(on);
+    }
+
+    /// Plays a scenario from now on, instead of whatever was playing.
+    pub(crate) fn play(&self, scenario: crate::scenario::Scenario) {
+        self.stage.play(Some(scenario));
+    }
+
+    /// How far the scenario has got.
+    pub(crate) fn scenario_state(&self) -> Value {
+        self.stage.state()
     }
 
     pub(crate) fn set_fault(&self, fault: Fault) {
@@ -235,6 +250,7 @@ async fn route(request: &Request, shared: &Shared) -> Response {
         ["v2", "apps", rest @ ..] => apps::route(request, rest, shared).await,
         ["v2", "tasks", rest @ ..] => tasks::route(request, rest, shared).await,
         ["v2", "groups", rest @ ..] => groups::route(request, rest, shared).await,
+        ["v2", "pods", rest @ ..] => pods::route(request, rest, shared).await,
         ["sim", rest @ ..] => control::route(request, rest, shared).await,
         rest => small::route(request, rest, shared).await,
     };

@@ -1,7 +1,11 @@
 //! The flows of a Marathon 1.8 as sequences of event types, in virtual time.
 
+mod agents;
+mod behaviour;
 mod flows;
+mod goals;
 mod health;
+mod pods;
 mod profiles;
 mod random;
 
@@ -69,6 +73,12 @@ impl Bench {
     fn call(&mut self, command: Command) -> Answer {
         let ticket = self.give(command);
         self.quiet();
+        self.answers[&ticket].clone()
+    }
+
+    /// The answer to a command that is carried out at once.
+    fn call_now(&mut self, command: Command) -> Answer {
+        let ticket = self.give(command);
         self.answers[&ticket].clone()
     }
 

@@ -19,8 +19,8 @@ use super::path::PathId;
 use super::query::{AppFilter, Embeds};
 use super::{App, Cluster};
 use crate::time::Time;
-use deployments::ReadinessResult;
 use serde::Serialize;
+use serde_json::Value;
 use stats::TaskStats;
 use task::TaskView;
 
@@ -61,7 +61,7 @@ pub(super) struct AppView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     deployments: Option<Vec<IdView<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    readiness_check_results: Option<Vec<ReadinessResult>>,
+    readiness_check_results: Option<Vec<Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Null for a version that writes so when there was none.
     last_task_failure: Option<Option<&'a TaskFailure>>,
@@ -77,11 +77,15 @@ impl Cluster {
     /// The app as readers see it.
     fn visible(&self, id: &PathId) -> Option<(&App, &AppDef)> {
         let app = self.apps.get(id)?;
-        Some((app, app.visible.as_deref()?))
+        Some((app, app.visible.as_deref().filter(|def| def.pod.is_none())?))
     }
 
     fn visible_apps(&self) -> impl Iterator<Item = (&App, &AppDef)> {
-        self.apps.values().filter_map(|app| Some((app, app.visible.as_deref()?)))
+        let visible = |app: &App| app.visible.as_ref().is_some_and(|def| def.pod.is_none());
+        self.apps
+            .values()
+            .filter(move |app| visible(app))
+            .filter_map(|app| Some((app, app.visible.as_deref()?)))
     }
 
     /// The instances that have a task at an agent, which is what readers call tasks.

@@ -4,6 +4,7 @@ use super::super::Cluster;
 use super::AppJson;
 use crate::cluster::answer::Answer;
 use crate::cluster::instance::{Condition, Instance};
+use crate::cluster::pod::PodView;
 use crate::time::Time;
 use serde::Serialize;
 
@@ -16,7 +17,10 @@ struct Queue<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'a> {
-    app: AppJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<AppJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<PodView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,13 +54,15 @@ impl Cluster {
     pub fn queue(&self) -> Answer {
         let profile = &self.options.profile;
         let mut queue = Vec::new();
-        for (app, def) in self.visible_apps() {
+        for app in self.apps.values() {
+            let Some(def) = app.visible.as_deref() else { continue };
             let waiting: Vec<&Instance> =
                 self.instances_of(&def.id).filter(|found| found.condition == Condition::Scheduled).collect();
             let Some(since) = waiting.iter().map(|found| found.since).min() else { continue };
             let time_left_seconds = app.launch_after.since(self.now).as_secs();
             queue.push(Entry {
-                app: self.app_json(def),
+                app: def.pod.is_none().then(|| self.app_json(def)),
+                pod: PodView::new(def),
                 count: profile.apps.version_info.then_some(waiting.len()),
                 role: def.role.as_deref(),
                 delay: Delay { time_left_seconds, overdue: time_left_seconds == 0 },
