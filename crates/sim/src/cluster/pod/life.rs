@@ -117,7 +117,7 @@ impl Cluster {
                     self.emit_container(instance, index, state, "");
                 }
             }
-            None => self.emit_status(instance, state, ""),
+            None => self.emit_repeated_running(instance),
         }
     }
 
