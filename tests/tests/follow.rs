@@ -46,6 +46,25 @@ fn start(dir: &TempDir, sim: &Sim, env: &[(&str, &str)]) -> Node {
     Node::start(dir, &all)
 }
 
+/// From the stream where there is one, from listings where there is none (0.8).
+#[tokio::test]
+async fn versions_of_all_ages_are_followed() {
+    for profile in ["0.8", "0.11", "1.3", "1.5", "1.11"] {
+        let sim = Sim::start(&["--profile", profile, "--no-callbacks", "--speed", "10"]);
+        let dir = TempDir::new().unwrap();
+        let node = start(
+            &dir,
+            &sim,
+            &[("MCONN_MARATHON_COMPARE_MIN", "300"), ("MCONN_MARATHON_COMPARE_MAX", "600")],
+        );
+        node.api.preset("Test", "/shop/web").await;
+        sim.api.post("/v2/apps", &app("/shop/web", 2)).await;
+        until(&format!("{profile}: two tasks"), async || node.api.inventory("Test").await.len() == 2).await;
+        sim.api.send("DELETE", "/v2/apps/shop/web", None).await;
+        until(&format!("{profile}: none"), async || node.api.inventory("Test").await.is_empty()).await;
+    }
+}
+
 #[tokio::test]
 async fn what_happens_in_marathon_arrives() {
     let sim = Sim::start(&[]);

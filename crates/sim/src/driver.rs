@@ -33,10 +33,8 @@ pub(crate) enum Message {
 #[derive(Debug, Clone)]
 pub(crate) struct Driver {
     messages: mpsc::Sender<Message>,
-}
-
-fn too_late() -> Answer {
-    Answer::message(503, "Futures timed out after [10000 milliseconds]")
+    /// The status of an answer that takes too long.
+    late_status: u16,
 }
 
 impl Driver {
@@ -46,7 +44,11 @@ impl Driver {
             self.messages.send(message(reply)).await.ok()?;
             answer.await.ok()
         };
-        timeout(ASK_TIME, asked).await.ok().flatten().ok_or_else(too_late)
+        timeout(ASK_TIME, asked)
+            .await
+            .ok()
+            .flatten()
+            .ok_or_else(|| Answer::message(self.late_status, "Futures timed out after [10000 milliseconds]"))
     }
 
     pub(crate) async fn command(&self, command: Command) -> Answer {
@@ -140,9 +142,10 @@ impl World {
         sockets: Sockets,
     ) -> (World, Driver) {
         let (sender, messages) = mpsc::channel(QUEUE_MAX);
+        let late_status = cluster.profile().late_status;
         let waiting = HashMap::new();
         let world = World { cluster, clock, streams, callbacks, sockets, waiting, last_ticket: 0, messages };
-        (world, Driver { messages: sender })
+        (world, Driver { messages: sender, late_status })
     }
 
     /// Runs until `shutdown`.

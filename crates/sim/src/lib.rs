@@ -14,6 +14,8 @@
 //!                         [ cluster: pure ]
 //! ```
 //!
+//! A [`scenario`] says what happens when; it is played by the shell, or without a clock as a rehearsal.
+//!
 //! **In:** Marathon's HTTP API ([`Sim::addr`]), the control API below `/sim/` on the same port, and the same controls
 //! in process ([`SimHandle`]). **Out:** answers, the event stream, HTTP callbacks, and, if asked for, a real HTTP server
 //! for each running task.
@@ -28,6 +30,7 @@ mod driver;
 mod http;
 mod options;
 mod profile;
+pub mod scenario;
 mod sim;
 mod sockets;
 mod streams;
@@ -35,6 +38,9 @@ mod time;
 
 pub use http::Fault;
 pub use options::{SimOptions, Span, Timeline};
-pub use profile::{Overflow, Profile, TaskIds};
+pub use profile::{
+    Addresses, AppShape, Bare, EventShape, EventStream, FailedCheckId, IpPerTask, Overflow, PlainTasks,
+    Plans, Profile, Roles, Statuses, TaskIds, TaskShape,
+};
 pub use sim::{Sim, SimError, SimHandle};
 pub use time::Time;

@@ -2,6 +2,7 @@
 
 use crate::profile::Profile;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A duration that is drawn evenly between two bounds.
@@ -45,6 +46,8 @@ pub struct Timeline {
     pub visibility_lag: Span,
     /// Until the next offer after one that did not fit. Default 5 s.
     pub offer_retry: Duration,
+    /// Until surplus or missing instances are noticed outside of deployments (`--scale_apps_interval`). Default 300 s.
+    pub scale_check: Duration,
 }
 
 impl Default for Timeline {
@@ -57,6 +60,7 @@ impl Default for Timeline {
             readiness: Span::millis(500, 5000),
             visibility_lag: Span::millis(5, 50),
             offer_retry: Duration::from_secs(5),
+            scale_check: Duration::from_secs(300),
         }
     }
 }
@@ -73,6 +77,7 @@ impl Timeline {
             readiness: Span::exactly(1),
             visibility_lag: Span::exactly(0),
             offer_retry: Duration::from_millis(20),
+            scale_check: Duration::from_secs(300),
         }
     }
 }
@@ -90,6 +95,9 @@ pub struct SimOptions {
     pub timeline: Timeline,
     /// How many agents the cluster has, at least one. Default 3.
     pub agents: usize,
+    /// Attributes of the agents: the first agent has the first value of each list, and so on round and round. They can
+    /// be named by constraints. Default none.
+    pub agent_attributes: BTreeMap<String, Vec<String>>,
     /// Whether TASK_KILLING is posted (`--enable_features task_killing`). Default true.
     pub task_killing: bool,
     /// Whether checks succeed as long as nobody scripts otherwise. Default true.
@@ -98,7 +106,8 @@ pub struct SimOptions {
     pub task_sockets: bool,
     /// `user:password` that every request has to bring. Default none.
     pub credentials: Option<String>,
-    /// Whether `/v2/eventSubscriptions` works (`--event_subscriber http_callback`). Default true.
+    /// Whether `/v2/eventSubscriptions` works (`--event_subscriber http_callback`). Default true, also for versions
+    /// from 1.5 on, which have no callbacks: receivers can be tested with any version. False is the truth about those.
     pub callbacks: bool,
     /// The time between heartbeats of a stream, which is never scaled. Default 10 s.
     pub heartbeat: Duration,
@@ -122,6 +131,7 @@ impl Default for SimOptions {
             profile: Profile::default(),
             timeline: Timeline::default(),
             agents: 3,
+            agent_attributes: BTreeMap::new(),
             task_killing: true,
             healthy: true,
             task_sockets: false,

@@ -3,8 +3,10 @@
 use crate::callbacks::Callbacks;
 use crate::cluster::{Answer, Cluster, Command, Fate};
 use crate::driver::{Clock, Driver, World};
-use crate::http::{Fault, Shared, accept};
+use crate::http::{Fault, Shared, accept, perform};
 use crate::options::SimOptions;
+use crate::profile::EventStream;
+use crate::scenario::Scenario;
 use crate::sockets::Sockets;
 use crate::streams::Streams;
 use serde_json::Value;
@@ -75,7 +77,8 @@ impl Sim {
         let (world, driver) = World::new(
             Cluster::new(&options, clock.now()),
             clock,
-            Streams::new(buffer, options.profile.overflow),
+            Streams::new(buffer, options.profile.overflow)
+                .named(options.profile.event_stream == EventStream::Named),
             Callbacks::new(tracker.clone(), shutdown.clone()),
             Sockets::new(tracker.clone(), shutdown.clone()),
         );
@@ -84,6 +87,7 @@ impl Sim {
         let handle = SimHandle { driver, shared: shared.clone() };
         let sim = Sim { addr, handle, shutdown, tracker };
         sim.post(initial).await?;
+        sim.tracker.spawn(perform(shared.clone()));
         sim.tracker.spawn(accept(listener, shared, sim.tracker.clone()));
         Ok(sim)
     }
@@ -187,6 +191,17 @@ impl SimHandle {
     /// Another node leads: streams are closed, what Marathon probed is forgotten.
     pub async fn change_leader(&self, leader: &str) -> Answer {
         self.command(Command::ChangeLeader { leader: leader.to_owned() }).await
+    }
+
+    /// Plays a scenario from now on, instead of whatever was playing.
+    pub fn play(&self, scenario: Scenario) {
+        self.shared.play(scenario);
+    }
+
+    /// How far the scenario has got, as `GET /sim/scenario`.
+    #[must_use]
+    pub fn scenario_state(&self) -> Value {
+        self.shared.scenario_state()
     }
 
     /// Ends all event streams.

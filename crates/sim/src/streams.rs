@@ -14,7 +14,15 @@ const STREAMS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) event_type: Arc<str>,
-    pub(crate) bytes: Bytes,
+    bytes: Bytes,
+    /// What goes to those who want light plans, where it is something else.
+    light: Option<Bytes>,
+}
+
+impl Frame {
+    pub(crate) fn bytes(&self, light: bool) -> &Bytes {
+        self.light.as_ref().filter(|_| light).unwrap_or(&self.bytes)
+    }
 }
 
 /// The reading end, which a connection writes out.
@@ -41,11 +49,18 @@ pub(crate) struct Streams {
     next_id: u64,
     buffer: usize,
     overflow: Overflow,
+    /// Whether frames have an `event:` line.
+    named: bool,
 }
 
 impl Streams {
     pub(crate) fn new(buffer: usize, overflow: Overflow) -> Streams {
-        Streams { clients: Vec::new(), next_id: 0, buffer: buffer.max(1), overflow }
+        Streams { clients: Vec::new(), next_id: 0, buffer: buffer.max(1), overflow, named: true }
+    }
+
+    /// The same with or without `event:` lines.
+    pub(crate) fn named(self, named: bool) -> Streams {
+        Streams { named, ..self }
     }
 
     /// Adds a stream, unless there are too many.
@@ -72,8 +87,14 @@ impl Streams {
         if self.clients.is_empty() {
             return;
         }
-        let bytes = format!("event: {}\r\ndata: {}\r\n\r\n", event.event_type, event.body).into();
-        let frame = Arc::new(Frame { event_type: event.event_type.clone(), bytes });
+        let frame = |body: &str| -> Bytes {
+            match self.named {
+                true => format!("event: {}\r\ndata: {body}\r\n\r\n", event.event_type).into(),
+                false => format!("data: {body}\r\n\r\n").into(),
+            }
+        };
+        let (bytes, light) = (frame(&event.body), event.light.as_deref().map(frame));
+        let frame = Arc::new(Frame { event_type: event.event_type.clone(), bytes, light });
         for client in &self.clients {
             let full =
                 matches!(client.frames.try_send(frame.clone()), Err(mpsc::error::TrySendError::Full(_)));
@@ -101,7 +122,7 @@ mod tests {
     use super::*;
 
     fn event() -> Event {
-        Event { event_type: "x".into(), body: "{}".into() }
+        Event { event_type: "x".into(), body: "{}".into(), light: Some("{1}".into()) }
     }
 
     #[test]
@@ -120,9 +141,13 @@ mod tests {
 
     #[test]
     fn frames_have_crlf() {
-        let mut streams = Streams::new(2, Overflow::Close);
-        let mut stream = streams.attach("a".into()).expect("room");
-        streams.publish(&event());
-        assert_eq!(&stream.frames.try_recv().expect("a frame").bytes[..], b"event: x\r\ndata: {}\r\n\r\n");
+        for (named, start) in [(true, "event: x\r\n"), (false, "")] {
+            let mut streams = Streams::new(2, Overflow::Close).named(named);
+            let mut stream = streams.attach("a".into()).expect("room");
+            streams.publish(&event());
+            let frame = stream.frames.try_recv().expect("a frame");
+            assert_eq!(frame.bytes(false), format!("{start}data: {{}}\r\n\r\n").as_bytes());
+            assert_eq!(frame.bytes(true), format!("{start}data: {{1}}\r\n\r\n").as_bytes());
+        }
     }
 }

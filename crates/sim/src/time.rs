@@ -9,6 +9,9 @@ use std::time::Duration;
 pub struct Time(pub u64);
 
 impl Time {
+    /// Later than anything.
+    pub const NEVER: Time = Time(u64::MAX);
+
     /// The point `delay` later; whole milliseconds, as finer ones are invisible to API readers.
     #[must_use]
     pub fn after(self, delay: Duration) -> Time {

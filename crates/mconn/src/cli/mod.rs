@@ -125,18 +125,30 @@ pub(crate) struct SimArgs {
     /// Where to listen (loopback unless you mean it otherwise)
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
-    /// Every id, delay and choice follows from it
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Time runs this much faster
-    #[arg(long, default_value_t = 1.0, value_parser = speed)]
-    pub(crate) speed: f64,
-    /// The Marathon version that is imitated
-    #[arg(long, default_value = "1.8")]
-    pub(crate) profile: String,
-    /// Number of agents
-    #[arg(long, default_value = "3")]
-    pub(crate) agents: std::num::NonZeroUsize,
+    /// Every id, delay and choice follows from it [default: the scenario's, or 1]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Time runs this much faster [default: the scenario's, or 1]
+    #[arg(long, value_parser = speed)]
+    pub(crate) speed: Option<f64>,
+    /// The Marathon version that is imitated [default: the scenario's, or 1.8]
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
+    /// Number of agents [default: the scenario's, or 3]
+    #[arg(long)]
+    pub(crate) agents: Option<std::num::NonZeroUsize>,
+    /// An attribute of the agents with its values, which they get in turn, as rack=r1,r2
+    #[arg(long, value_name = "NAME=VALUE,...", value_parser = attribute)]
+    pub(crate) agent_attribute: Vec<(String, Vec<String>)>,
+    /// What happens, and when: a scenario's file, or the name of one that is built in
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) scenario: Option<String>,
+    /// List the scenarios that are built in, and end
+    #[arg(long)]
+    pub(crate) list_scenarios: bool,
+    /// Play the scenario in virtual time, without listening: print its events, one line of JSON each, and end
+    #[arg(long, requires = "scenario")]
+    pub(crate) rehearse: bool,
     /// Each task is a real HTTP server that answers with its task id
     #[arg(long)]
     pub(crate) task_sockets: bool,
@@ -398,6 +410,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration =
         text.parse().map_err(|_| "expected a time such as 20s, 1m30s or 500ms".to_owned())?;
     span.try_into().map_err(|_| "a time cannot be negative".to_owned())
+}
+
+/// `rack=r1,r2`
+fn attribute(text: &str) -> Result<(String, Vec<String>), String> {
+    let (name, values) = text.split_once('=').ok_or("expected NAME=VALUE,...")?;
+    let values: Vec<String> = values.split(',').map(str::to_owned).collect();
+    if name.is_empty() || values.iter().any(String::is_empty) {
+        return Err("expected NAME=VALUE,..., none of them empty".to_owned());
+    }
+    Ok((name.to_owned(), values))
 }
 
 fn speed(text: &str) -> Result<f64, String> {

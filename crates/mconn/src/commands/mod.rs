@@ -2,5 +2,6 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+mod scenario;
 pub(crate) mod sim;
 pub(crate) mod store;

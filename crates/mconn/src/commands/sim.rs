@@ -6,43 +6,76 @@ use mconn_sim::{Profile, Sim, SimError, SimOptions};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::scenario;
 use crate::cli::SimArgs;
 use crate::report::Report;
 use crate::run::end_on_signal;
 
 pub(crate) async fn run(args: &SimArgs) -> Result<(), Report> {
-    let profile = Profile::by_name(&args.profile).ok_or_else(|| {
-        Report::usage(format!("there is no profile \"{}\"", args.profile)).hint(format!(
-            "there are: {}",
-            Profile::all().iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ")
-        ))
-    })?;
+    if args.list_scenarios {
+        print!("{}", scenario::list());
+        return Ok(());
+    }
+    let scenario = scenario::wanted(args)?;
+    let profile = args.profile.as_deref().map_or_else(|| Ok(Profile::default()), profile)?;
     let initial_apps = args.apps.as_deref().map(read_apps).transpose()?.unwrap_or_default();
+    let defaults = SimOptions::default();
     let options = SimOptions {
-        seed: args.seed,
-        speed: args.speed,
+        seed: args.seed.unwrap_or(defaults.seed),
+        speed: args.speed.unwrap_or(defaults.speed),
         profile,
-        agents: args.agents.get(),
+        agents: args.agents.map_or(defaults.agents, std::num::NonZero::get),
+        agent_attributes: args.agent_attribute.iter().cloned().collect(),
         task_sockets: args.task_sockets,
         credentials: args.credentials.clone().filter(|text| !text.is_empty()),
         callbacks: !args.no_callbacks,
         initial_apps,
-        ..SimOptions::default()
+        ..defaults
     };
+    let options = scenario.as_ref().map_or(options.clone(), |scenario| scenario.options(options));
+    if let Some(scenario) = scenario.as_ref().filter(|_| args.rehearse) {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        return match scenario::rehearse(scenario, options, &mut out) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Report::failed("the events cannot be written").because(&error))
+            }
+            _ => Ok(()),
+        };
+    }
+    let profile = options.profile.name;
     let sim = Sim::start(options, args.listen).await.map_err(|error| sim_report(&error))?;
     if args.fill_apps > 0 {
         sim.handle().fill(args.fill_apps, args.fill_tasks).await;
     }
-    println!("simulated Marathon {} listens on {}", args.profile, sim.url());
+    println!("simulated Marathon {profile} listens on {}", sim.url());
     println!("  apps      {}/v2/apps", sim.url());
     println!("  events    curl -N -H 'Accept: text/event-stream' {}/v2/events", sim.url());
     println!("  controls  {}/sim/state", sim.url());
+    if let Some(scenario) = scenario {
+        println!(
+            "  scenario  {} ({} steps), {}/sim/scenario",
+            scenario.name,
+            scenario.steps.len(),
+            sim.url()
+        );
+        sim.handle().play(scenario);
+    }
     let cancel = CancellationToken::new();
     let signals = tokio::spawn(end_on_signal(cancel.clone()));
     cancel.cancelled().await;
     sim.shutdown().await;
     signals.abort();
     Ok(())
+}
+
+fn profile(name: &str) -> Result<Profile, Report> {
+    Profile::by_name(name).ok_or_else(|| {
+        Report::usage(format!("there is no profile \"{name}\"")).hint(format!(
+            "there are: {}",
+            Profile::all().iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ")
+        ))
+    })
 }
 
 /// Why it does not start, and what to do.

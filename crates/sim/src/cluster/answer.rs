@@ -2,8 +2,41 @@
 
 use super::fields::Fault;
 use super::path::PathId;
+use crate::time::Time;
 use serde::Serialize;
 use serde_json::json;
+
+// Structs and not `json!`, which would sort the keys: clients see Marathon's order.
+
+#[derive(Serialize)]
+struct Explained<'a, T> {
+    message: &'a str,
+    details: T,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    path: &'a str,
+    errors: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Locked<'a> {
+    message: &'a str,
+    deployments: Vec<DeploymentId<'a>>,
+}
+
+#[derive(Serialize)]
+struct DeploymentId<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeploymentResult<'a> {
+    version: Time,
+    deployment_id: &'a str,
+}
 
 /// An answer of the cluster, not yet HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,26 +90,30 @@ impl Answer {
 
     /// 400: the body is no JSON.
     pub(crate) fn malformed(details: &str) -> Answer {
-        let body = json!({ "message": "Invalid JSON", "details": details });
-        Answer { status: 400, body: Some(body.to_string()), deployment: None, location: None }
+        Answer::json(400, &Explained { message: "Invalid JSON", details })
     }
 
     /// 400: the JSON has values of the wrong types.
-    pub(crate) fn invalid_json(faults: Vec<Fault>) -> Answer {
-        Answer::json(400, &json!({ "message": "Invalid JSON", "details": details(faults) }))
+    pub(crate) fn invalid_json(mut faults: Vec<Fault>) -> Answer {
+        Answer::json(400, &Explained { message: "Invalid JSON", details: details(&mut faults) })
     }
 
     /// 422: the types are right, the meaning is not.
-    pub(crate) fn invalid_object(faults: Vec<Fault>) -> Answer {
-        Answer::json(422, &json!({ "message": "Object is not valid", "details": details(faults) }))
+    pub(crate) fn invalid_object(mut faults: Vec<Fault>) -> Answer {
+        Answer::json(422, &Explained { message: "Object is not valid", details: details(&mut faults) })
+    }
+
+    /// The result of a write that a deployment carries out.
+    pub(crate) fn accepted(status: u16, version: Time, deployment_id: &str) -> Answer {
+        Answer::json(status, &DeploymentResult { version, deployment_id })
     }
 
     /// 409: a deployment is changing what shall be changed.
     pub(crate) fn locked(deployments: &[String]) -> Answer {
-        let ids: Vec<_> = deployments.iter().map(|id| json!({ "id": id })).collect();
         let message = "App is locked by one or more deployments. Override with the option '?force=true'. \
                        View details at '/v2/deployments/<DEPLOYMENT_ID>'.";
-        Answer::json(409, &json!({ "message": message, "deployments": ids }))
+        let deployments = deployments.iter().map(|id| DeploymentId { id }).collect();
+        Answer::json(409, &Locked { message, deployments })
     }
 
     /// Whether it tells of success.
@@ -87,13 +124,13 @@ impl Answer {
 }
 
 /// Faults grouped by path.
-fn details(mut faults: Vec<Fault>) -> Vec<serde_json::Value> {
+fn details(faults: &mut [Fault]) -> Vec<Detail<'_>> {
     faults.sort();
     faults
         .chunk_by(|one, other| one.path == other.path)
-        .map(|group| {
-            let errors: Vec<&str> = group.iter().map(|fault| fault.error.as_str()).collect();
-            json!({ "path": group[0].path, "errors": errors })
+        .map(|group| Detail {
+            path: &group[0].path,
+            errors: group.iter().map(|fault| fault.error.as_str()).collect(),
         })
         .collect()
 }

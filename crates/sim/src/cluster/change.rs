@@ -8,10 +8,13 @@ use super::fields::Fault;
 use super::group::Group;
 use super::instance::InstanceId;
 use super::path::PathId;
+use super::plan::News;
+use super::pod::PodWrite;
 use super::step::{Caller, Effect, Ticket};
+use super::view::AppJson;
 use super::{App, Cluster, HISTORY_MAX, Timer, parse};
 use crate::time::Time;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,7 +35,7 @@ pub(super) struct Mode {
 
 /// What a write wants.
 pub(super) struct Proposal {
-    version: Time,
+    pub(super) version: Time,
     force: bool,
     pub(super) changes: BTreeMap<PathId, Option<Arc<AppDef>>>,
     pub(super) kills: BTreeMap<PathId, Vec<InstanceId>>,
@@ -42,6 +45,8 @@ pub(super) struct Proposal {
     pub(super) removed_groups: Vec<PathId>,
     /// Who posted which app, for `api_post_event`.
     pub(super) post: Option<(Caller, PathId)>,
+    /// Who did what to which pod, for `pod_..._event` and the answer.
+    pub(super) pod: Option<PodWrite>,
     pub(super) status: u16,
     /// The answer is the app, not the result.
     pub(super) answers_app: bool,
@@ -58,6 +63,7 @@ impl Proposal {
             added_groups: BTreeMap::new(),
             removed_groups: Vec::new(),
             post: None,
+            pod: None,
             status: 200,
             answers_app: false,
         }
@@ -81,13 +87,14 @@ pub(super) struct Publication {
     added_groups: BTreeMap<PathId, Group>,
     removed_groups: Vec<PathId>,
     post: Option<(Caller, PathId)>,
+    pod: Option<PodWrite>,
     status: u16,
     answers_app: bool,
 }
 
 type Outcome = Result<Option<Answer>, Answer>;
 
-fn object(body: Value) -> Result<Map<String, Value>, Answer> {
+pub(super) fn object(body: Value) -> Result<Map<String, Value>, Answer> {
     match body {
         Value::Object(map) => Ok(map),
         _ => Err(Answer::invalid_json(vec![Fault {
@@ -111,8 +118,9 @@ impl Cluster {
     pub(super) fn create_app(&mut self, ticket: Ticket, body: Value, force: bool, caller: Caller) -> Outcome {
         let body = object(body)?;
         let id = id_of(&body, &PathId::root())?;
-        if self.target(&id).is_some() {
-            return Err(Answer::message(409, format!("An app with id [{id}] already exists.")));
+        if let Some(found) = self.target(&id) {
+            let kind = if found.def.pod.is_some() { "A pod" } else { "An app" };
+            return Err(Answer::message(409, format!("{kind} with id [{id}] already exists.")));
         }
         let version = self.next_version();
         let mut proposal = Proposal::new(version, force);
@@ -133,6 +141,7 @@ impl Cluster {
         caller: Caller,
     ) -> Outcome {
         let body = object(body)?;
+        self.refuse_pod(id)?;
         let version = self.next_version();
         let mut proposal = Proposal::new(version, mode.force);
         proposal.status = if self.target(id).is_some() { 200 } else { 201 };
@@ -156,24 +165,28 @@ impl Cluster {
         for body in bodies {
             let body = object(body)?;
             let id = id_of(&body, &PathId::root())?;
+            self.refuse_pod(&id)?;
             proposal.set(self.changed_definition(body, &id, mode, version, &mut used)?);
         }
         proposal.group = Some(PathId::root());
         self.propose(ticket, proposal).map(|()| None)
     }
 
-    pub(super) fn delete_app(&mut self, ticket: Ticket, id: &PathId, force: bool) -> Outcome {
-        if self.target(id).is_none() {
+    pub(super) fn delete_app(&mut self, ticket: Ticket, id: &PathId, force: bool, caller: Caller) -> Outcome {
+        if self.target(id).is_none_or(|found| found.def.pod.is_some()) {
             return Err(Answer::missing("App", id));
         }
         let version = self.next_version();
         let mut proposal = Proposal::new(version, force);
         proposal.changes.insert(id.clone(), None);
+        proposal.post = self.options.profile.events.post_on_delete.then(|| (caller, id.clone()));
         self.propose(ticket, proposal).map(|()| None)
     }
 
     pub(super) fn restart_app(&mut self, ticket: Ticket, id: &PathId, force: bool) -> Outcome {
-        let Some(app) = self.target(id) else { return Err(Answer::missing("App", id)) };
+        let Some(app) = self.target(id).filter(|found| found.def.pod.is_none()) else {
+            return Err(Answer::missing("App", id));
+        };
         let mut def = (*app.def).clone();
         let version = self.next_version();
         def.version = version;
@@ -304,14 +317,16 @@ impl Cluster {
         let original: BTreeMap<_, _> =
             changes.iter().filter(moved).map(|change| (change.id.clone(), change.before.clone())).collect();
         self.make_way(original.keys(), proposal.force)?;
-        let plan = PlanView { id: self.uuid(), version: proposal.version, steps };
+        let before = self.root_before();
         for (id, after) in &proposal.changes {
             self.adopt(id, after.as_ref());
         }
+        let roots = self.roots(before, &proposal);
+        let plan = PlanView { id: self.uuid(), version: proposal.version, steps, roots };
         let id = plan.id.clone();
         let empty_plan = plan.steps.is_empty().then(|| plan.clone());
         if empty_plan.is_none() {
-            self.deployments.push(Deployment::new(plan, original, proposal.kills));
+            self.deployments.push(Deployment::new(plan, original, proposal.kills, self.now));
             self.drive(&id, None);
         }
         let parent = proposal.changes.keys().next().map_or_else(PathId::root, PathId::parent);
@@ -325,6 +340,7 @@ impl Cluster {
             added_groups: proposal.added_groups,
             removed_groups: proposal.removed_groups,
             post: proposal.post,
+            pod: proposal.pod,
             status: proposal.status,
             answers_app: proposal.answers_app,
         });
@@ -352,7 +368,8 @@ impl Cluster {
         if !locking.is_empty() && !force {
             return Err(Answer::locked(&locking));
         }
-        if self.deployments.len() - locking.len() >= RUNNING_DEPLOYMENTS_MAX {
+        let limited = self.options.profile.deployment_limit;
+        if limited && self.deployments.len() - locking.len() >= RUNNING_DEPLOYMENTS_MAX {
             let message =
                 format!("Max number ({RUNNING_DEPLOYMENTS_MAX}) of running deployments is achieved");
             return Err(Answer::message(403, message));
@@ -404,6 +421,11 @@ impl Cluster {
     }
 
     fn publish_one(&mut self, publication: Publication) {
+        // Of a deleted app: what it was, as soon nothing is left of it.
+        let gone = publication.post.as_ref().and_then(|(_, id)| {
+            let deleted = publication.changes.get(id)?.is_none();
+            self.apps.get(id).filter(|_| deleted)?.visible.clone()
+        });
         for (id, def) in &publication.changes {
             match def {
                 Some(def) => {
@@ -424,20 +446,27 @@ impl Cluster {
         }
         self.touch_groups(&publication.group, publication.version);
         self.emit(&Body::GroupChangeSuccess { group_id: &publication.group, version: publication.version });
-        let posted =
-            publication.post.and_then(|(caller, id)| Some((caller, self.target(&id)?.visible.clone()?)));
+        let posted = publication.post.and_then(|(caller, id)| {
+            let def = gone.or_else(|| self.target(&id)?.visible.clone())?;
+            Some((caller, def))
+        });
         if let Some((caller, def)) = &posted {
-            self.emit(&Body::ApiPost { client_ip: &caller.client_ip, uri: &caller.uri, app_definition: def });
+            let shape = self.options.profile.apps;
+            let app_definition = AppJson { def, shape: &shape };
+            self.emit(&Body::ApiPost { client_ip: &caller.client_ip, uri: &caller.uri, app_definition });
+        }
+        if let Some(pod) = &publication.pod {
+            self.tell_pod_write(pod);
         }
         if let Some(plan) = &publication.empty_plan {
-            self.emit(&Body::DeploymentSuccess { id: &plan.id, plan });
+            self.emit_plan(plan, News::Succeeded);
         }
-        let mut answer = match &posted {
-            Some((_, def)) if publication.answers_app => self.created_answer(def, &publication.deployment),
-            _ => Answer::json(
-                publication.status,
-                &json!({ "version": publication.version, "deploymentId": publication.deployment }),
-            ),
+        let mut answer = match (&publication.pod, &posted) {
+            (Some(pod), _) => self.pod_answer(pod, &publication.deployment),
+            (None, Some((_, def))) if publication.answers_app => {
+                self.created_answer(def, &publication.deployment)
+            }
+            _ => Answer::accepted(publication.status, publication.version, &publication.deployment),
         };
         answer.deployment = Some(publication.deployment);
         self.effects.push(Effect::Answer(publication.ticket, answer));

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::change::INSTANCES_MAX;
 use super::definition::AppDef;
 use super::event::{Body, Event};
-use super::instance::{Condition, Instance};
+use super::instance::{Condition, Instance, InstanceId};
 use super::path::PathId;
 use super::step::{Command, Effect, Fate};
 use super::{App, Cluster, parse};
@@ -32,11 +32,16 @@ impl Cluster {
                 return self.emit_and_answer(&body);
             }
             Command::EndTask { task, fate } => return self.end_task(&task, fate),
-            Command::SetHealth { task, alive } => {
-                let Some(id) = self.instance_of_task(&task).map(|found| found.id.clone()) else {
-                    return Answer::missing_task(&task);
-                };
-                self.script_health(&id, alive);
+            Command::SetHealth { task, alive } => return self.set_health(&task, Some(alive), None),
+            Command::FlapHealth { task, alive, flap_ms } => return self.set_health(&task, alive, flap_ms),
+            Command::SetBehaviour { app, behaviour } => return self.set_behaviour(app, behaviour),
+            Command::ChangeAgent { agent, fate } => return self.change_agent(&agent, fate),
+            Command::JumpClock { ms } => return self.jump_clock(ms),
+            Command::DisturbBus { trouble } => {
+                if let Some(fault) = trouble.fault() {
+                    return Answer::message(422, fault);
+                }
+                self.bus = trouble;
             }
             Command::RawEvent { body } => return self.raw_event(&body),
             Command::ChangeLeader { leader } => self.change_leader(leader),
@@ -52,11 +57,15 @@ impl Cluster {
     fn emit_and_answer(&mut self, body: &Body<'_>) -> Answer {
         let event = Event::new(body, self.now);
         let answer = Answer { body: Some(event.body.to_string()), ..Answer::empty(200) };
-        self.effects.push(Effect::Event(event));
+        self.post(event);
         answer
     }
 
     fn end_task(&mut self, task: &str, fate: Fate) -> Answer {
+        if fate == Fate::Return {
+            return self.return_task(task);
+        }
+        let container = self.container_of_task(task).map(|(_, index)| index);
         let Some(id) = self
             .instance_of_task(task)
             .filter(|found| found.condition.has_task())
@@ -65,12 +74,22 @@ impl Cluster {
             return Answer::missing_task(task);
         };
         match fate {
-            Fate::Fail => self.end(&id, Condition::Failed, "Command exited with status 1"),
-            Fate::Finish => self.end(&id, Condition::Finished, "Command exited with status 0"),
+            Fate::Fail => self.end_one(&id, container, Condition::Failed, "Command exited with status 1"),
+            Fate::Finish => self.end_one(&id, container, Condition::Finished, "Command exited with status 0"),
             Fate::Lose => self.lose(&id),
             Fate::Kill => self.kill(&id, false),
+            // Handled above.
+            Fate::Return => {}
         }
         Answer::json(200, &json!({}))
+    }
+
+    /// Ends a task, or one container of a pod.
+    fn end_one(&mut self, id: &InstanceId, container: Option<usize>, condition: Condition, message: &str) {
+        match container {
+            Some(index) => self.container_over(id, index, condition, message),
+            None => self.end(id, condition, message),
+        }
     }
 
     fn raw_event(&mut self, body: &Value) -> Answer {
@@ -80,8 +99,8 @@ impl Cluster {
         if event_type.contains(['\r', '\n']) {
             return Answer::message(422, "eventType must be one line");
         }
-        self.effects
-            .push(Effect::Event(Event { event_type: event_type.into(), body: body.to_string().into() }));
+        let (event_type, body) = (event_type.into(), body.to_string().into());
+        self.post(Event { event_type, body, light: None });
         Answer::json(200, &json!({}))
     }
 
@@ -149,7 +168,7 @@ impl Cluster {
         version: crate::time::Time,
         used: &mut BTreeSet<u16>,
     ) -> Result<(), Answer> {
-        let mut def: AppDef = parse::definition(body.clone(), id, version, &self.options.profile)?;
+        let mut def: AppDef = parse::canonical(body.clone(), id, version, &self.options.profile)?;
         def.instances = tasks;
         self.assign_service_ports(&mut def, None, used).map_err(|error| Answer::message(422, error))?;
         let def = Arc::new(def);
@@ -173,64 +192,22 @@ impl Cluster {
         let Some((agent, host_ports)) = offer else {
             return Err(Answer::message(422, "no agent can have the wanted host ports"));
         };
-        let id = self.new_instance_id(&def.id);
+        let id = self.new_instance_id(def);
         let checks: Vec<_> =
             def.health_checks.iter().map(|check| self.steady_check(check.interval_seconds)).collect();
-        let instance = Instance {
-            id: id.clone(),
-            app: def.id.clone(),
-            def: def.clone(),
-            incarnation: 1,
-            condition: Condition::Running,
-            decommissioned: false,
-            dying: false,
-            agent: Some(agent),
-            host_ports,
-            ip: self.take_address(agent, def.mode()),
-            since: self.now,
-            staged_at: Some(self.now),
-            started_at: Some(self.now),
-            ready_at: None,
-            answers_probes: true,
-            told_health: (!checks.is_empty()).then_some(true),
-            checks,
-        };
+        let mut instance = Instance::new(id.clone(), def, self.now);
+        instance.incarnation = 1;
+        instance.condition = Condition::Running;
+        instance.agent = Some(agent);
+        instance.host_ports = host_ports;
+        instance.ip = self.take_address(agent, def.mode());
+        instance.staged_at = Some(self.now);
+        instance.started_at = Some(self.now);
+        instance.told_health = (!checks.is_empty()).then_some(true);
+        instance.checks = checks;
         self.by_app.entry(def.id.clone()).or_default().insert(id.clone());
         self.instances.insert(id, instance);
         Ok(())
-    }
-
-    /// `GET /v2/info`; `http_port` is where this one listens.
-    #[must_use]
-    pub fn info(&self, http_port: u16) -> Answer {
-        let profile = &self.options.profile;
-        let (low, high) = self.options.service_ports;
-        let mut features = vec!["gpu_resources"];
-        if self.options.task_killing {
-            features.push("task_killing");
-        }
-        Answer::json(
-            200,
-            &json!({
-                "name": "marathon", "version": profile.version, "buildref": profile.build_ref,
-                "elected": true, "leader": self.leader, "frameworkId": self.framework_id(),
-                "marathon_config": {
-                    "master": "127.0.0.1:5050", "ha": true, "hostname": self.leader.split(':').next(),
-                    "checkpoint": true, "failover_timeout": 604_800, "framework_name": "marathon",
-                    "local_port_min": low, "local_port_max": high, "features": features,
-                    "reconciliation_interval": 600_000, "scale_apps_interval": 300_000,
-                    "task_launch_timeout": 300_000, "leader_proxy_connection_timeout_ms": 5000,
-                    "leader_proxy_read_timeout_ms": 10_000,
-                },
-                "zookeeper_config": { "zk": "zk://127.0.0.1:2181/marathon", "zk_timeout": 10_000,
-                    "zk_session_timeout": 10_000, "zk_max_versions": super::HISTORY_MAX },
-                "http_config": { "http_port": http_port, "https_port": 8443 },
-            }),
-        )
-    }
-
-    fn framework_id(&self) -> String {
-        format!("{}-0000", self.cluster_id)
     }
 }
 

@@ -4,7 +4,62 @@
 //! `container.docker.portMappings`, but never write them. Values of a wrong type are left alone: reading the result
 //! reports them.
 
+use super::fields::Fault;
+use crate::profile::{AppShape, IpPerTask, Roles};
 use serde_json::{Map, Value, json};
+
+/// Fields that came with some version, and whether this one knows them.
+fn known_fields(shape: &AppShape) -> [(&'static str, bool); 18] {
+    [
+        ("acceptedResourceRoles", shape.roles != Roles::Unknown),
+        ("ipAddress", shape.ip_per_task != IpPerTask::Unknown),
+        ("fetch", shape.fetch),
+        ("portDefinitions", shape.fetch),
+        ("residency", shape.fetch),
+        ("readinessChecks", shape.readiness_checks),
+        ("gpus", shape.gpus),
+        ("secrets", shape.gpus),
+        ("taskKillGracePeriodSeconds", shape.gpus),
+        ("killSelection", shape.strategies),
+        ("unreachableStrategy", shape.strategies),
+        ("networks", shape.canonical),
+        ("tty", shape.generic_checks),
+        ("check", shape.generic_checks),
+        ("executorResources", shape.generic_checks),
+        ("role", shape.role),
+        ("resourceLimits", shape.resource_limits),
+        // Of all versions: what clients read and send back is not theirs to set.
+        ("versionInfo", false),
+    ]
+}
+
+/// Takes away what the version does not know: it ignores such fields.
+///
+/// # Errors
+/// What it cannot ignore.
+pub(crate) fn drop_unknown(app: &mut Map<String, Value>, shape: &AppShape) -> Result<(), Fault> {
+    for (field, known) in known_fields(shape) {
+        if !known {
+            app.remove(field);
+        }
+    }
+    if shape.canonical {
+        return Ok(());
+    }
+    let Some(Value::Object(container)) = app.get_mut("container") else { return Ok(()) };
+    container.remove("portMappings");
+    let Some(Value::Object(docker)) = container.get_mut("docker") else { return Ok(()) };
+    let mappings = docker.get_mut("portMappings").and_then(Value::as_array_mut).into_iter().flatten();
+    for mapping in mappings.filter_map(Value::as_object_mut).filter(|_| !shape.readiness_checks) {
+        mapping.remove("name");
+        mapping.remove("labels");
+    }
+    if shape.ip_per_task != IpPerTask::Named && docker.get("network").is_some_and(|mode| mode == "USER") {
+        let error = "error.unknown.enum.literal".to_owned();
+        return Err(Fault { path: "/container/docker/network".into(), error });
+    }
+    Ok(())
+}
 
 /// Replaces old fields in a whole definition or a part of one. Nulls mean "not given" and go away.
 pub(crate) fn to_canonical(app: &mut Map<String, Value>) {
@@ -13,7 +68,6 @@ pub(crate) fn to_canonical(app: &mut Map<String, Value>) {
     docker_network(app);
     ip_address(app);
     ports(app);
-    // Clients send back what they read; the history of a definition is not theirs to set.
     app.remove("versionInfo");
 }
 
@@ -21,7 +75,7 @@ fn downloads(app: &mut Map<String, Value>) {
     let uris = app.remove("uris");
     app.remove("storeUrls");
     if let Some(Value::Array(uris)) = uris
-        && !app.contains_key("fetch")
+        && app.get("fetch").is_none_or(|fetch| fetch.as_array().is_some_and(Vec::is_empty))
     {
         let fetch = uris.into_iter().filter(Value::is_string).map(|uri| json!({ "uri": uri })).collect();
         app.insert("fetch".into(), Value::Array(fetch));

@@ -1,10 +1,13 @@
 //! An app's definition in the canonical form of 1.5 and later. The order of the fields is the order they are written in.
 
 use super::path::PathId;
+use super::pod::PodSpec;
 use crate::time::Time;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A number that is written as an integer when it is one, as Marathon does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -223,7 +226,35 @@ pub struct AppDef {
     pub version: Time,
     pub version_info: VersionInfo,
     pub kill_selection: String,
+    #[serde(serialize_with = "write_strategy")]
     pub unreachable_strategy: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_limits: Option<Value>,
+    /// The containers, when this is no app but a pod: all else is what the two have in common.
+    #[serde(skip)]
+    pub pod: Option<Arc<PodSpec>>,
+}
+
+/// `unreachableStrategy` in Marathon's order; what else somebody has put into it is not written.
+pub(crate) struct StrategyJson<'a>(pub(crate) &'a Value);
+
+impl Serialize for StrategyJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(strategy) = self.0.as_object() else { return self.0.serialize(serializer) };
+        let mut map = serializer.serialize_map(None)?;
+        for key in ["inactiveAfterSeconds", "expungeAfterSeconds"] {
+            if let Some(seconds) = strategy.get(key) {
+                map.serialize_entry(key, seconds)?;
+            }
+        }
+        map.end()
+    }
+}
+
+fn write_strategy<S: Serializer>(strategy: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    StrategyJson(strategy).serialize(serializer)
 }
 
 impl AppDef {
@@ -251,6 +282,9 @@ impl AppDef {
     /// What has to be free at an agent, in the order of declaration: 0 is any port, another number that port.
     #[must_use]
     pub fn wanted_host_ports(&self) -> Vec<u16> {
+        if let Some(pod) = &self.pod {
+            return pod.wanted_host_ports();
+        }
         match self.mode() {
             NetworkMode::Host => {
                 let wanted = |port: &PortDefinition| if self.require_ports { port.port } else { 0 };

@@ -7,49 +7,74 @@ use super::definition::AppDef;
 use super::event::Body;
 use super::instance::{Condition, Instance, InstanceId};
 use super::path::PathId;
-use super::{Cluster, Timer, answer::Answer};
+use super::plan::{News, Roots};
+use super::view::HealthCheckJson;
+use super::{Cluster, Timer};
 use crate::time::Time;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// `--scale_apps_interval`
-const SCALE_CHECK: Duration = Duration::from_secs(300);
 
 /// What is done with one app in one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ActionKind {
-    #[serde(rename = "StartApplication")]
     Start,
-    #[serde(rename = "ScaleApplication")]
     Scale,
-    #[serde(rename = "RestartApplication")]
     Restart,
-    #[serde(rename = "StopApplication")]
     Stop,
 }
 
-/// An action as plans write it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// An action as plans write it: the key of the id, and the action's name, tell apps from pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ActionView {
     pub(crate) action: ActionKind,
     pub(crate) app: PathId,
+    /// Whether that is a pod.
+    pub(crate) pod: bool,
+}
+
+impl ActionView {
+    pub(super) fn name(&self) -> &'static str {
+        match (self.action, self.pod) {
+            (ActionKind::Start, false) => "StartApplication",
+            (ActionKind::Scale, false) => "ScaleApplication",
+            (ActionKind::Restart, false) => "RestartApplication",
+            (ActionKind::Stop, false) => "StopApplication",
+            (ActionKind::Start, true) => "StartPod",
+            (ActionKind::Scale, true) => "ScalePod",
+            (ActionKind::Restart, true) => "RestartPod",
+            (ActionKind::Stop, true) => "StopPod",
+        }
+    }
+
+    pub(super) fn key(&self) -> &'static str {
+        if self.pod { "pod" } else { "app" }
+    }
+}
+
+impl Serialize for ActionView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("action", self.name())?;
+        map.serialize_entry(self.key(), &self.app)?;
+        map.end()
+    }
 }
 
 /// A step as plans write it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct StepView {
     pub(crate) actions: Vec<ActionView>,
 }
 
-/// A plan in its light form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A plan.
+#[derive(Debug, Clone)]
 pub(crate) struct PlanView {
     pub(crate) id: String,
     pub(crate) version: Time,
     pub(crate) steps: Vec<StepView>,
+    /// All definitions before and after, where plans are heavy.
+    pub(super) roots: Option<Arc<Roots>>,
 }
 
 /// A plan that is being carried out.
@@ -61,6 +86,8 @@ pub(super) struct Deployment {
     kills: BTreeMap<PathId, Vec<InstanceId>>,
     current: usize,
     begun: bool,
+    /// Tasks from before are not asked whether they are ready.
+    pub(super) since: Time,
     /// The actions of the current step that are done.
     done: BTreeSet<PathId>,
 }
@@ -75,6 +102,11 @@ pub(super) struct Change {
 }
 
 impl Change {
+    fn action(&self, action: ActionKind) -> ActionView {
+        let pod = self.after.as_ref().or(self.before.as_ref()).is_some_and(|def| def.pod.is_some());
+        ActionView { action, app: self.id.clone(), pod }
+    }
+
     fn kind(&self) -> Option<ActionKind> {
         match (&self.before, &self.after) {
             (None, Some(_)) => Some(ActionKind::Start),
@@ -96,7 +128,7 @@ impl Change {
 pub(super) fn steps(changes: &[Change]) -> Vec<StepView> {
     let of_kind = |wanted: ActionKind| {
         let matching = changes.iter().filter(|change| change.kind() == Some(wanted));
-        let actions = matching.map(|change| ActionView { action: wanted, app: change.id.clone() }).collect();
+        let actions = matching.map(|change| change.action(wanted)).collect();
         StepView { actions }
     };
     let mut by_depth: BTreeMap<usize, Vec<ActionView>> = BTreeMap::new();
@@ -106,7 +138,7 @@ pub(super) fn steps(changes: &[Change]) -> Vec<StepView> {
             Some(ActionKind::Restart) => ActionKind::Restart,
             _ => continue,
         };
-        by_depth.entry(depth).or_default().push(ActionView { action, app: change.id.clone() });
+        by_depth.entry(depth).or_default().push(change.action(action));
     }
     let mut steps = vec![of_kind(ActionKind::Stop), of_kind(ActionKind::Start)];
     steps.extend(by_depth.into_values().map(|actions| StepView { actions }));
@@ -185,8 +217,14 @@ impl Deployment {
         plan: PlanView,
         original: BTreeMap<PathId, Option<Arc<AppDef>>>,
         kills: BTreeMap<PathId, Vec<InstanceId>>,
+        since: Time,
     ) -> Deployment {
-        Deployment { plan, original, kills, current: 0, begun: false, done: BTreeSet::new() }
+        Deployment { plan, original, kills, current: 0, begun: false, since, done: BTreeSet::new() }
+    }
+
+    /// The index of the step that is being carried out.
+    pub(super) fn current(&self) -> usize {
+        self.current
     }
 
     pub(super) fn affects(&self, app: &PathId) -> bool {
@@ -216,7 +254,7 @@ impl Cluster {
         let Some(at) = self.deployments.iter().position(|found| found.plan.id == id) else { return };
         let mut deployment = self.deployments.remove(at);
         if self.go_on(&mut deployment, moved) {
-            self.emit(&Body::DeploymentSuccess { id: &deployment.plan.id, plan: &deployment.plan });
+            self.emit_plan(&deployment.plan, News::Succeeded);
         } else {
             self.deployments.insert(at, deployment);
         }
@@ -230,7 +268,7 @@ impl Cluster {
             let concerned = |action: &&ActionView| begins || moved.is_none_or(|moved| action.app == *moved);
             let actions: Vec<ActionView> = step.actions.iter().filter(concerned).cloned().collect();
             if begins {
-                self.emit(&Body::DeploymentInfo { plan: &deployment.plan, current_step: step });
+                self.emit_plan(&deployment.plan, News::Begins(step));
                 deployment.begun = true;
                 for action in &actions {
                     self.begin_action(deployment, action);
@@ -245,7 +283,7 @@ impl Cluster {
             if deployment.done.len() < step.actions.len() {
                 return false;
             }
-            self.emit(&Body::DeploymentStepSuccess { plan: &deployment.plan, current_step: step });
+            self.emit_plan(&deployment.plan, News::Done(step));
             deployment.current += 1;
             deployment.begun = false;
             deployment.done.clear();
@@ -261,7 +299,7 @@ impl Cluster {
             ActionKind::Scale if original.is_none() => {}
             ActionKind::Scale | ActionKind::Restart => self.tell_checks(&action.app),
             ActionKind::Stop => {
-                if original.is_some_and(|def| !def.health_checks.is_empty()) {
+                if original.is_some_and(|def| !def.health_checks.is_empty() && def.pod.is_none()) {
                     self.emit(&Body::RemoveHealthCheck { app_id: &action.app });
                 }
             }
@@ -273,8 +311,12 @@ impl Cluster {
 
     /// `add_health_check_event` for each check of the app.
     pub(super) fn tell_checks(&mut self, app: &PathId) {
-        let Some(def) = self.target(app).map(|app| app.def.clone()) else { return };
-        for health_check in &def.health_checks {
+        let Some(def) = self.target(app).map(|app| app.def.clone()).filter(|def| def.pod.is_none()) else {
+            return;
+        };
+        let shape = self.options.profile.apps;
+        for check in &def.health_checks {
+            let health_check = HealthCheckJson { check, shape: &shape };
             self.emit(&Body::AddHealthCheck { app_id: app, version: def.version, health_check });
         }
     }
@@ -368,8 +410,8 @@ impl Cluster {
     pub(super) fn abandon(&mut self, id: &str, reason: &str) {
         let Some(at) = self.deployments.iter().position(|found| found.plan.id == id) else { return };
         let deployment = self.deployments.remove(at);
-        self.emit(&Body::DeploymentFailed { id, plan: &deployment.plan, reason });
-        let period = self.scaled(SCALE_CHECK);
+        self.emit_plan(&deployment.plan, News::Failed(reason));
+        let period = self.scaled(self.options.timeline.scale_check);
         for app in deployment.original.into_keys() {
             self.set_timer(period, Timer::ScaleCheck(app));
         }
@@ -379,61 +421,13 @@ impl Cluster {
     pub(super) fn deployments_of(&self, app: &PathId) -> impl Iterator<Item = &str> {
         self.deployments.iter().filter(|found| found.affects(app)).map(|found| found.plan.id.as_str())
     }
-
-    /// `GET /v2/deployments`
-    #[must_use]
-    pub fn deployments(&self) -> Answer {
-        let views: Vec<Value> = self.deployments.iter().map(|found| self.deployment_view(found)).collect();
-        Answer::json(200, &views)
-    }
-
-    fn deployment_view(&self, deployment: &Deployment) -> Value {
-        let plan = &deployment.plan;
-        let current = plan.steps.get(deployment.current);
-        let actions: Vec<Value> = current
-            .into_iter()
-            .flat_map(|step| &step.actions)
-            .map(|action| {
-                let results = self.readiness_results(&action.app);
-                json!({ "action": action.action, "app": action.app, "readinessCheckResults": results })
-            })
-            .collect();
-        json!({
-            "id": plan.id,
-            "version": plan.version,
-            "affectedApps": deployment.original.keys().collect::<Vec<_>>(),
-            "affectedPods": [],
-            "steps": plan.steps,
-            "currentActions": actions,
-            "currentStep": deployment.current + 1,
-            "totalSteps": plan.steps.len(),
-        })
-    }
-
-    /// What the readiness checks of an app's tasks say while a deployment is changing it.
-    pub(super) fn readiness_results(&self, app: &PathId) -> Vec<Value> {
-        let Some(def) = self.target(app).map(|app| &app.def) else { return Vec::new() };
-        let Some(Value::Array(checks)) = &def.readiness_checks else { return Vec::new() };
-        let name = checks
-            .first()
-            .and_then(|check| check.get("name"))
-            .cloned()
-            .unwrap_or_else(|| json!("readinessCheck"));
-        let running = self.instances_of(app).filter(|found| found.condition == Condition::Running);
-        running
-            .filter(|found| !found.is_outdated(def))
-            .map(|found| {
-                let ready = found.ready_at.is_none_or(|ready_at| ready_at <= self.now);
-                json!({ "name": name, "taskId": self.task_id(found), "ready": ready })
-            })
-            .collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::profile::Profile;
+    use serde_json::{Value, json};
 
     fn app(instances: u32, minimum: f64, over: f64) -> AppDef {
         let body = json!({"cmd": "x", "instances": instances,

@@ -1,11 +1,12 @@
 //! The events of the bus, as their JSON is written.
 
 use super::Cluster;
-use super::definition::{AppDef, HealthCheck};
-use super::deployment::{PlanView, StepView};
+use super::definition::HealthCheck;
 use super::instance::{Condition, Instance, IpAddress};
 use super::path::PathId;
-use super::step::Effect;
+use super::plan::{PlanJson, StepJson};
+use super::view::{AppJson, HealthCheckJson};
+use crate::profile::{Addresses, FailedCheckId, Statuses};
 use crate::time::Time;
 use serde::Serialize;
 use std::sync::Arc;
@@ -17,6 +18,17 @@ pub struct Event {
     pub event_type: Arc<str>,
     /// The body: one line of JSON.
     pub body: Arc<str>,
+    /// The body for those who ask for `plan-format=light`, where it is another one.
+    pub light: Option<Arc<str>>,
+}
+
+/// Whom an event about health names.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) enum Subject<'a> {
+    #[serde(rename = "taskId")]
+    Task(&'a str),
+    #[serde(rename = "instanceId")]
+    Instance(&'a str),
 }
 
 /// The bodies, without `eventType` and `timestamp`, which every event has.
@@ -30,7 +42,8 @@ pub(crate) enum Body<'a> {
         message: &'a str,
         app_id: &'a PathId,
         host: &'a str,
-        ip_addresses: &'a [IpAddress],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ip_addresses: Option<&'a [IpAddress]>,
         ports: &'a [u16],
         version: Time,
     },
@@ -50,29 +63,31 @@ pub(crate) enum Body<'a> {
     },
     HealthStatusChanged {
         app_id: &'a PathId,
-        instance_id: &'a str,
+        #[serde(flatten)]
+        subject: Subject<'a>,
         version: Time,
         alive: bool,
     },
-    /// The key says task, the value is the instance: so it is since 1.5.
     FailedHealthCheck {
         app_id: &'a PathId,
-        #[serde(rename = "taskId")]
-        instance_id: &'a str,
-        health_check: &'a HealthCheck,
+        #[serde(flatten)]
+        subject: Subject<'a>,
+        health_check: HealthCheckJson<'a>,
     },
     AddHealthCheck {
         app_id: &'a PathId,
         version: Time,
-        health_check: &'a HealthCheck,
+        health_check: HealthCheckJson<'a>,
     },
     RemoveHealthCheck {
         app_id: &'a PathId,
     },
-    UnhealthyInstanceKill {
+    /// Of an instance, or of a task where there are no instances.
+    UnhealthyKill {
         app_id: &'a PathId,
         task_id: &'a str,
-        instance_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instance_id: Option<&'a str>,
         version: Time,
         reason: &'a str,
         host: &'a str,
@@ -81,28 +96,31 @@ pub(crate) enum Body<'a> {
     ApiPost {
         client_ip: &'a str,
         uri: &'a str,
-        app_definition: &'a AppDef,
+        app_definition: AppJson<'a>,
     },
     GroupChangeSuccess {
         group_id: &'a PathId,
         version: Time,
     },
     DeploymentInfo {
-        plan: &'a PlanView,
-        current_step: &'a StepView,
+        plan: PlanJson<'a>,
+        current_step: StepJson<'a>,
     },
     DeploymentStepSuccess {
-        plan: &'a PlanView,
-        current_step: &'a StepView,
+        plan: PlanJson<'a>,
+        current_step: StepJson<'a>,
     },
     DeploymentSuccess {
         id: &'a str,
-        plan: &'a PlanView,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        plan: Option<PlanJson<'a>>,
     },
     DeploymentFailed {
         id: &'a str,
-        plan: &'a PlanView,
-        reason: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        plan: Option<PlanJson<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
     },
     AppTerminated {
         app_id: &'a PathId,
@@ -124,6 +142,23 @@ pub(crate) enum Body<'a> {
     SchedulerReregistered {
         master: &'a str,
     },
+    PodCreated {
+        client_ip: &'a str,
+        uri: &'a str,
+    },
+    PodUpdated {
+        client_ip: &'a str,
+        uri: &'a str,
+    },
+    PodDeleted {
+        client_ip: &'a str,
+        uri: &'a str,
+    },
+    UnknownInstanceTerminated {
+        instance_id: &'a str,
+        run_spec_id: &'a PathId,
+        condition: &'a str,
+    },
 }
 
 impl Body<'_> {
@@ -136,7 +171,8 @@ impl Body<'_> {
             Body::FailedHealthCheck { .. } => "failed_health_check_event",
             Body::AddHealthCheck { .. } => "add_health_check_event",
             Body::RemoveHealthCheck { .. } => "remove_health_check_event",
-            Body::UnhealthyInstanceKill { .. } => "unhealthy_instance_kill_event",
+            Body::UnhealthyKill { instance_id: Some(_), .. } => "unhealthy_instance_kill_event",
+            Body::UnhealthyKill { instance_id: None, .. } => "unhealthy_task_kill_event",
             Body::ApiPost { .. } => "api_post_event",
             Body::GroupChangeSuccess { .. } => "group_change_success",
             Body::DeploymentInfo { .. } => "deployment_info",
@@ -149,6 +185,10 @@ impl Body<'_> {
             Body::Subscribe { .. } => "subscribe_event",
             Body::Unsubscribe { .. } => "unsubscribe_event",
             Body::SchedulerReregistered { .. } => "scheduler_reregistered_event",
+            Body::PodCreated { .. } => "pod_created_event",
+            Body::PodUpdated { .. } => "pod_updated_event",
+            Body::PodDeleted { .. } => "pod_deleted_event",
+            Body::UnknownInstanceTerminated { .. } => "unknown_instance_terminated_event",
         }
     }
 }
@@ -168,19 +208,34 @@ impl Event {
         // Writing these types cannot fail; should it ever, an empty object is still one valid event.
         let text =
             serde_json::to_string(&Wire { body, event_type, timestamp }).unwrap_or_else(|_| "{}".into());
-        Event { event_type: event_type.into(), body: text.into() }
+        Event { event_type: event_type.into(), body: text.into(), light: None }
     }
 }
 
 impl Cluster {
     pub(super) fn emit(&mut self, body: &Body<'_>) {
         let event = Event::new(body, self.now);
-        self.effects.push(Effect::Event(event));
+        self.post(event);
     }
 
-    /// `S:<state>`: what Mesos reported about the instance's task.
+    /// `S:<state>`: what Mesos reported about the instance's task, if the version tells that.
     pub(super) fn emit_status(&mut self, instance: &Instance, state: &str, message: &str) {
+        let events = self.options.profile.events;
+        let told = match (events.statuses, state) {
+            (Statuses::All, _) => true,
+            (Statuses::FirstRunningAndEnd, "TASK_STAGING" | "TASK_KILLING") | (_, "TASK_STARTING") => false,
+            (Statuses::FirstRunningAndEnd | Statuses::WithStagingAndKilling, _) => true,
+        };
+        if !told {
+            return;
+        }
         let (agent, host) = self.agent_names(instance).unzip();
+        let known = instance.ip.as_slice();
+        let ip_addresses = match events.addresses {
+            Addresses::Unknown => None,
+            Addresses::WhenKnown => Some(known).filter(|known| !known.is_empty()),
+            Addresses::Always => Some(known),
+        };
         self.emit(&Body::StatusUpdate {
             slave_id: agent.as_deref().unwrap_or_default(),
             task_id: &self.task_id(instance),
@@ -188,23 +243,67 @@ impl Cluster {
             message,
             app_id: &instance.app,
             host: host.as_deref().unwrap_or_default(),
-            ip_addresses: instance.ip.as_slice(),
+            ip_addresses,
             ports: &instance.host_ports,
             version: instance.def.version,
         });
     }
 
-    /// `I:<condition>`
+    /// `S:RUNNING` once more: Mesos tells the health it has found that way.
+    pub(super) fn emit_repeated_running(&mut self, instance: &Instance) {
+        if self.options.profile.events.statuses == Statuses::All {
+            self.emit_status(instance, Condition::Running.task_state(), "");
+        }
+    }
+
+    /// `I:<condition>`, if the version has instances.
     pub(super) fn emit_instance(&mut self, instance: &Instance, condition: Condition) {
+        if !self.options.profile.events.instances {
+            return;
+        }
+        let condition = match condition {
+            // The only word there was for an instance that is not staged yet.
+            Condition::Provisioned if !self.options.profile.scheduled_condition => "Created",
+            condition => condition.name(),
+        };
         let (agent, host) = self.agent_names(instance).unzip();
         self.emit(&Body::InstanceChanged {
             instance_id: &instance.id,
-            condition: condition.name(),
+            condition,
             run_spec_id: &instance.app,
             agent_id: agent.as_deref(),
             host: host.as_deref(),
             run_spec_version: instance.def.version,
         });
+    }
+
+    /// `health_status_changed_event`
+    pub(super) fn emit_flip(&mut self, instance: &Instance, alive: bool) {
+        let task = self.task_id(instance);
+        let subject = if self.options.profile.events.instances {
+            Subject::Instance(&instance.id)
+        } else {
+            Subject::Task(&task)
+        };
+        self.emit(&Body::HealthStatusChanged {
+            app_id: &instance.app,
+            subject,
+            version: instance.def.version,
+            alive,
+        });
+    }
+
+    /// `failed_health_check_event`
+    pub(super) fn emit_failed_check(&mut self, instance: &Instance, check: &HealthCheck) {
+        let profile = self.options.profile;
+        let task = self.task_id(instance);
+        let subject = match profile.events.failed_check {
+            FailedCheckId::Task => Subject::Task(&task),
+            FailedCheckId::Instance => Subject::Instance(&instance.id),
+            FailedCheckId::InstanceAsTask => Subject::Task(&instance.id),
+        };
+        let health_check = HealthCheckJson { check, shape: &profile.apps };
+        self.emit(&Body::FailedHealthCheck { app_id: &instance.app, subject, health_check });
     }
 
     /// The id and the host name of the instance's agent.

@@ -5,6 +5,7 @@
 use super::instance::{Condition, Instance, InstanceId};
 use super::path::PathId;
 use super::{App, Cluster};
+use crate::profile::PlainTasks;
 use crate::time::Time;
 
 /// One instance with its present task, as it is and not as readers see it.
@@ -88,7 +89,8 @@ impl Cluster {
         let found = self.instances.get(instance)?;
         let all = ["*".to_owned()];
         let ports = found.def.service_ports().len();
-        let places = (0..ports).map(|index| self.endpoint(found, index, &all)).collect();
+        let places =
+            (0..ports).map(|index| self.endpoint(found, index, &all, PlainTasks::OnlyReachable)).collect();
         Some((self.task_id(found), places))
     }
 }

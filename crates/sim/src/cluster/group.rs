@@ -5,10 +5,12 @@ use super::change::{Proposal, id_of};
 use super::deployment::{Change, steps};
 use super::fields::Fault;
 use super::path::PathId;
+use super::plan::StepJson;
+use super::pod::PodStatus;
 use super::query::Embeds;
 use super::step::Ticket;
 use super::view::AppView;
-use super::{Cluster, change};
+use super::{App, Cluster, change};
 use crate::time::Time;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -30,21 +32,33 @@ impl Group {
     pub(super) fn new(version: Time) -> Group {
         Group { version, dependencies: Vec::new(), history: vec![version] }
     }
+
+    pub(super) fn version(&self) -> Time {
+        self.version
+    }
+
+    pub(super) fn dependencies(&self) -> &[PathId] {
+        &self.dependencies
+    }
 }
 
 /// A group as readers see it.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct GroupView<'a> {
     id: PathId,
     #[serde(skip_serializing_if = "Option::is_none")]
     apps: Option<Vec<AppView<'a>>>,
-    /// Pods come with a later version of this simulation; the key is there as readers expect it.
+    /// Their status, not their definitions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pods: Option<[u8; 0]>,
+    pods: Option<Vec<PodStatus<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<GroupView<'a>>>,
     dependencies: &'a [PathId],
     version: Time,
+    /// From 1.9 on, of the groups directly below the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforce_role: Option<bool>,
 }
 
 /// The parameters of a write to a group.
@@ -118,7 +132,9 @@ impl Cluster {
         }
         let factor = factor.as_f64().filter(|factor| (0.0..=1000.0).contains(factor));
         let Some(factor) = factor else { return Err(Answer::message(422, "scaleBy is out of range")) };
-        for (app_id, app) in self.apps.iter().filter(|(app_id, app)| app_id.is_below(id) && !app.deleted) {
+        let scaled =
+            |app_id: &PathId, app: &App| app_id.is_below(id) && !app.deleted && app.def.pod.is_none();
+        for (app_id, app) in self.apps.iter().filter(|(app_id, app)| scaled(app_id, app)) {
             let mut def = (*app.def).clone();
             // Saturates; too many instances in all are refused later.
             def.instances = (f64::from(def.instances) * factor).ceil() as u32;
@@ -131,12 +147,15 @@ impl Cluster {
     fn plant(&self, tree: &Tree, version: Time, proposal: &mut Proposal) -> Result<(), Answer> {
         let mut used = self.used_service_ports();
         for (id, body) in &tree.apps {
+            self.refuse_pod(id)?;
             let mode = change::Mode { force: true, partial: false, create: true };
             proposal.set(self.changed_definition(body.clone(), id, mode, version, &mut used)?);
         }
         for (id, app) in &self.apps {
             let group = id.parent();
-            let dropped = tree.listed_apps.contains(&group) && !tree.apps.contains_key(id);
+            // A list of apps says nothing about pods.
+            let dropped =
+                app.def.pod.is_none() && tree.listed_apps.contains(&group) && !tree.apps.contains_key(id);
             let orphaned = self.is_dropped_group(&group, tree);
             if (dropped || orphaned) && !app.deleted {
                 proposal.changes.insert(id.clone(), None);
@@ -183,7 +202,10 @@ impl Cluster {
                 kills: false,
             })
             .collect();
-        Answer::json(200, &json!({ "steps": steps(&changes) }))
+        let steps = steps(&changes);
+        let profile = &self.options.profile;
+        let steps: Vec<_> = steps.iter().map(|step| StepJson::new(step, profile)).collect();
+        Answer::json(200, &json!({ "steps": steps }))
     }
 
     pub(super) fn delete_group(&mut self, ticket: Ticket, id: &PathId, force: bool) -> Outcome {
@@ -237,7 +259,7 @@ impl Cluster {
         let mut apps: BTreeMap<PathId, Vec<AppView<'_>>> = BTreeMap::new();
         if embeds.group_apps {
             for (app_id, app) in self.apps.iter().filter(|(app_id, _)| app_id.is_below(id)) {
-                if let Some(visible) = &app.visible {
+                if let Some(visible) = app.visible.as_ref().filter(|def| def.pod.is_none()) {
                     apps.entry(app_id.parent()).or_default().push(self.app_view(app, visible, embeds));
                 }
             }
@@ -261,12 +283,14 @@ impl Cluster {
         GroupView {
             id: id.clone(),
             apps: embeds.group_apps.then(|| apps.remove(id).unwrap_or_default()),
-            pods: embeds.group_pods.then_some([]),
+            pods: (embeds.group_pods && self.options.profile.pods).then(|| self.pods_in(id)),
             groups: embeds
                 .group_groups
                 .then(|| below.map(|child| self.group_view(child, apps, children, embeds)).collect()),
             dependencies: group.map(|group| group.dependencies.as_slice()).unwrap_or_default(),
             version: group.map_or(self.last_version, |group| group.version),
+            enforce_role: (self.options.profile.apps.role && !id.is_root() && id.parent().is_root())
+                .then_some(false),
         }
     }
 

@@ -7,22 +7,16 @@ use super::event::Body;
 use super::instance::{Condition, Instance, InstanceId};
 use super::{Cluster, Timer};
 use crate::time::Time;
-use serde::Serialize;
 use std::time::Duration;
 
 /// What is known from one check of one task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CheckResult {
     pub(crate) alive: bool,
     pub(crate) consecutive_failures: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) first_success: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_success: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_failure: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_failure_cause: Option<&'static str>,
 }
 
@@ -35,6 +29,8 @@ pub(crate) struct Check {
     pub(crate) interval: Duration,
     /// Whether a timer stands for the next probe.
     pub(crate) probing: bool,
+    /// When the next probe is due. A timer that fires before is one from before a partition.
+    pub(crate) due: Time,
 }
 
 impl Check {
@@ -65,9 +61,11 @@ impl Cluster {
     pub(super) fn begin_health(&mut self, instance: &mut Instance) {
         let def = instance.def.clone();
         instance.checks.clear();
+        let scripted = self.first_probe_delay(&instance.app);
         for (index, check) in def.health_checks.iter().enumerate() {
             let interval = self.check_interval(check.interval_seconds);
             let delay = match self.options.timeline.first_health {
+                _ if scripted.is_some() => scripted.unwrap_or_default(),
                 Some(span) => self.draw_scaled(span),
                 None if check.by_marathon() => {
                     Duration::from_millis(self.rng.u64(0..=interval.as_millis() as u64))
@@ -75,8 +73,27 @@ impl Cluster {
                 None => self.scaled(Duration::from_secs(u64::from(check.delay_seconds))),
             };
             let first = self.now.after(delay);
-            instance.checks.push(Check { result: None, first, interval, probing: true });
+            instance.checks.push(Check { result: None, first, interval, probing: true, due: first });
             self.set_timer(delay, Timer::Probe(instance.id.clone(), instance.incarnation, index));
+        }
+    }
+
+    /// No probe comes through any more: what is known stays as it is.
+    pub(super) fn freeze_health(&mut self, instance: &mut Instance) {
+        for check in &mut instance.checks {
+            check.result = check.shown(self.now);
+            check.probing = true;
+            check.due = Time::NEVER;
+        }
+    }
+
+    /// Probes come through again.
+    pub(super) fn resume_health(&mut self, instance: &mut Instance) {
+        let now = self.now;
+        for (index, check) in instance.checks.iter_mut().enumerate() {
+            check.due = check.next_tick(now);
+            let timer = Timer::Probe(instance.id.clone(), instance.incarnation, index);
+            self.set_timer(check.due.since(now), timer);
         }
     }
 
@@ -94,19 +111,20 @@ impl Cluster {
             last_success: Some(first),
             ..Default::default()
         };
-        Check { result: Some(result), first, interval, probing: false }
+        Check { result: Some(result), first, interval, probing: false, due: Time::NEVER }
     }
 
     pub(super) fn probe(&mut self, id: &InstanceId, incarnation: u32, index: usize) {
         let Some(mut instance) = self.instances.remove(id) else { return };
         let current = instance.incarnation == incarnation && instance.condition == Condition::Running;
-        let doomed = current && index < instance.checks.len() && self.probe_once(&mut instance, index);
+        let due = current && instance.checks.get(index).is_some_and(|check| check.due <= self.now);
+        let doomed = due && self.probe_once(&mut instance, index);
         let app = instance.app.clone();
         self.instances.insert(id.clone(), instance);
         if doomed && let Some(doom) = self.doom(id, index) {
             match doom {
                 Doom::Kill => self.kill(id, false),
-                Doom::Fail(message) => self.end(id, Condition::Failed, message),
+                Doom::Fail(message) => self.fail_container(id, index, message),
             }
         }
         self.dirty.insert(app);
@@ -122,7 +140,7 @@ impl Cluster {
         let steady = check.shown(Time(self.now.0.saturating_sub(check.interval.as_millis() as u64)));
         let mut result = check.result.clone().map(|old| steady.unwrap_or(old)).unwrap_or_default();
         let was_alive = result.alive;
-        let mut doomed = false;
+        let (mut doomed, mut failed) = (false, false);
         if instance.answers_probes {
             result.alive = true;
             result.consecutive_failures = 0;
@@ -139,43 +157,38 @@ impl Cluster {
             result.consecutive_failures = failures + 1;
             result.last_failure = Some(self.now);
             result.last_failure_cause = Some("500 Internal Server Error");
-            if declared.by_marathon() {
-                self.emit(&Body::FailedHealthCheck {
-                    app_id: &instance.app,
-                    instance_id: &instance.id,
-                    health_check: declared,
-                });
-            }
+            failed = true;
         }
         let (alive, counted) =
             (result.alive, result.first_success.is_some() || result.last_failure.is_some());
         check.result = Some(result);
         check.probing = !alive;
         let next = check.next_tick(self.now);
+        check.due = if check.probing { next } else { Time::NEVER };
         if check.probing {
             let timer = Timer::Probe(instance.id.clone(), instance.incarnation, index);
             self.set_timer(next.since(self.now), timer);
         }
+        if failed && declared.by_marathon() {
+            self.emit_failed_check(instance, declared);
+        }
         if alive != was_alive && !declared.by_marathon() {
             // Mesos tells health inside a repeated status update.
-            self.emit_status(instance, Condition::Running.task_state(), "");
+            self.tell_probe(instance, index);
         }
-        if alive != was_alive {
-            self.emit(&Body::HealthStatusChanged {
-                app_id: &instance.app,
-                instance_id: &instance.id,
-                version: instance.def.version,
-                alive,
-            });
+        if alive != was_alive && instance.def.pod.is_none() {
+            self.emit_flip(instance, alive);
         }
         if counted {
-            self.tell_health(instance);
+            // Of what Mesos reports both the tracker and the health actor may tell.
+            let twice = !declared.by_marathon() && instance.def.pod.is_none() && self.rng.bool();
+            self.tell_health(instance, twice);
         }
         doomed
     }
 
     /// `instance_health_changed_event`, if the aggregate is another one than told last.
-    fn tell_health(&mut self, instance: &mut Instance) {
+    fn tell_health(&mut self, instance: &mut Instance, twice: bool) {
         let healthy = instance.healthy();
         if healthy == instance.told_health {
             return;
@@ -186,12 +199,17 @@ impl Cluster {
         {
             app.backoff = Duration::ZERO;
         }
-        self.emit(&Body::InstanceHealthChanged {
-            instance_id: &instance.id,
-            run_spec_version: instance.def.version,
-            healthy,
-            run_spec_id: &instance.app,
-        });
+        if !self.options.profile.events.instances {
+            return;
+        }
+        for _ in 0..=usize::from(twice) {
+            self.emit(&Body::InstanceHealthChanged {
+                instance_id: &instance.id,
+                run_spec_version: instance.def.version,
+                healthy,
+                run_spec_id: &instance.app,
+            });
+        }
     }
 
     /// How a task with too many failures goes: Marathon kills it, or Mesos has already done so.
@@ -200,11 +218,15 @@ impl Cluster {
         if !instance.def.health_checks.get(index)?.by_marathon() {
             return Some(Doom::Fail("Container terminated because its health check failed"));
         }
+        let events = self.options.profile.events;
+        if !events.unhealthy_kill {
+            return Some(Doom::Kill);
+        }
         let (agent, host) = self.agent_names(&instance)?;
-        self.emit(&Body::UnhealthyInstanceKill {
+        self.emit(&Body::UnhealthyKill {
             app_id: &instance.app,
             task_id: &self.task_id(&instance),
-            instance_id: &instance.id,
+            instance_id: events.instances.then_some(&*instance.id),
             version: instance.def.version,
             reason: "500 Internal Server Error",
             host: &host,
@@ -223,7 +245,8 @@ impl Cluster {
             if !check.probing {
                 check.result = check.shown(now);
                 check.probing = true;
-                due.push((index, check.next_tick(now).since(now)));
+                check.due = check.next_tick(now);
+                due.push((index, check.due.since(now)));
             }
         }
         for (index, delay) in due {
@@ -245,7 +268,8 @@ impl Cluster {
                 check.result = None;
                 if !check.probing {
                     check.probing = true;
-                    let delay = check.next_tick(now).since(now);
+                    check.due = check.next_tick(now);
+                    let delay = check.due.since(now);
                     due.push((delay, Timer::Probe(instance.id.clone(), instance.incarnation, index)));
                 }
             }

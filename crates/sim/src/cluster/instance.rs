@@ -6,6 +6,7 @@ use super::path::PathId;
 use crate::time::Time;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// `shop_cart.instance-<uuid>`
 pub type InstanceId = Arc<str>;
@@ -24,6 +25,8 @@ pub enum Condition {
     Failed,
     Killed,
     Gone,
+    /// TASK_LOST, of versions up to 1.3: forgotten.
+    Lost,
     Unreachable,
     UnreachableInactive,
 }
@@ -43,6 +46,7 @@ impl Condition {
             Condition::Failed => "Failed",
             Condition::Killed => "Killed",
             Condition::Gone => "Gone",
+            Condition::Lost => "Lost",
             Condition::Unreachable => "Unreachable",
             Condition::UnreachableInactive => "UnreachableInactive",
         }
@@ -60,6 +64,7 @@ impl Condition {
             Condition::Failed => "TASK_FAILED",
             Condition::Killed => "TASK_KILLED",
             Condition::Gone => "TASK_GONE",
+            Condition::Lost => "TASK_LOST",
             Condition::Unreachable | Condition::UnreachableInactive => "TASK_UNREACHABLE",
         }
     }
@@ -74,6 +79,7 @@ impl Condition {
                 | Condition::Failed
                 | Condition::Killed
                 | Condition::Gone
+                | Condition::Lost
         )
     }
 
@@ -99,7 +105,32 @@ pub struct IpAddress {
     pub protocol: &'static str,
 }
 
-/// One instance of an app.
+/// What an instance was when its agent was cut off.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost {
+    pub(crate) from: Condition,
+    pub(crate) decommissioned: bool,
+    pub(crate) dying: bool,
+    pub(crate) since: Time,
+}
+
+/// Probes that succeed and fail in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flap {
+    pub(crate) period: Duration,
+    /// A timer with another number is void.
+    pub(crate) number: u64,
+}
+
+/// One container of a pod's instance.
+#[derive(Debug, Clone)]
+pub(crate) struct PodTask {
+    pub(crate) condition: Condition,
+    /// Since when it is in this condition.
+    pub(crate) since: Time,
+}
+
+/// One instance of an app or a pod.
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
     pub(crate) id: InstanceId,
@@ -123,6 +154,14 @@ pub(crate) struct Instance {
     pub(crate) started_at: Option<Time>,
     /// When its readiness check succeeds.
     pub(crate) ready_at: Option<Time>,
+    /// Since when it cannot be reached, and what it was before.
+    pub(crate) lost: Option<Lost>,
+    /// The containers, when this is an instance of a pod.
+    pub(crate) containers: Vec<PodTask>,
+    /// The addresses in a pod's further networks; the first is `ip`.
+    pub(crate) more_ips: Vec<IpAddress>,
+    /// When probes begin to find the opposite.
+    pub(crate) flap: Option<Flap>,
     /// What probes of this task find.
     pub(crate) answers_probes: bool,
     /// One for each of the definition's checks, from RUNNING on.
@@ -132,6 +171,38 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    /// An instance that waits for its first task.
+    pub(crate) fn new(id: InstanceId, def: &Arc<AppDef>, now: Time) -> Instance {
+        Instance {
+            id,
+            app: def.id.clone(),
+            def: def.clone(),
+            incarnation: 0,
+            condition: Condition::Scheduled,
+            decommissioned: false,
+            dying: false,
+            agent: None,
+            host_ports: Vec::new(),
+            ip: None,
+            since: now,
+            staged_at: None,
+            started_at: None,
+            ready_at: None,
+            lost: None,
+            containers: Vec::new(),
+            more_ips: Vec::new(),
+            flap: None,
+            answers_probes: true,
+            checks: Vec::new(),
+            told_health: None,
+        }
+    }
+
+    /// Whether it takes a place at an agent, as constraints count.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.agent.is_some() && self.condition != Condition::UnreachableInactive
+    }
+
     /// True if every check has succeeded, none while one has no result, false otherwise.
     pub(crate) fn healthy(&self) -> Option<bool> {
         if self.checks.is_empty() || self.checks.iter().any(|check| check.result.is_none()) {
@@ -163,6 +234,10 @@ impl Instance {
         self.started_at = None;
         self.ready_at = None;
         self.dying = false;
+        self.lost = None;
+        self.containers.clear();
+        self.more_ips.clear();
+        self.flap = None;
         self.answers_probes = true;
         self.checks.clear();
         self.told_health = None;

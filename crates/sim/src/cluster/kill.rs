@@ -30,27 +30,33 @@ impl Cluster {
         if newly && self.options.profile.goal_events {
             self.emit_instance(&instance, instance.condition);
         }
+        if instance.lost.is_some() {
+            self.kill_lost(instance);
+            return;
+        }
         if !instance.dying {
             instance.dying = true;
             if self.options.task_killing {
                 instance.condition = Condition::Killing;
-                self.emit_status(&instance, Condition::Killing.task_state(), "");
+                self.tell_status(&mut instance, Condition::Killing, "");
                 self.emit_instance(&instance, Condition::Killing);
             }
             let delay = self.kill_delay(&instance);
+            self.end_containers(&instance, delay);
             self.set_timer(delay, Timer::Killed(id.clone(), instance.incarnation));
         }
         self.instances.insert(id.clone(), instance);
     }
 
-    /// From SIGTERM to the end: the app's own grace if it has one, else a drawn time.
-    fn kill_delay(&mut self, instance: &Instance) -> Duration {
-        match instance.def.task_kill_grace_period_seconds {
-            Some(seconds) => self.scaled(Duration::from_secs(u64::from(seconds))),
-            None => {
-                let span = self.options.timeline.kill;
-                self.draw_scaled(span)
-            }
+    /// No kill reaches a lost agent: the instance is given up, and replaced unless it was to go.
+    fn kill_lost(&mut self, instance: Instance) {
+        let id = instance.id.clone();
+        let next = self.target(&instance.app).map(|app| app.def.clone());
+        let replaced = !instance.decommissioned;
+        self.instances.insert(id.clone(), instance);
+        self.give_up(&id);
+        if let Some(def) = next.filter(|_| replaced) {
+            self.launch(&def);
         }
     }
 
@@ -60,7 +66,10 @@ impl Cluster {
             if instance.agent.is_some() {
                 self.effects.push(Effect::TaskEnded { task: self.task_id(&instance) });
             }
-            self.emit_instance(&instance, Condition::Killed);
+            // Where nobody was told that it waits, nobody is told that it does not.
+            if self.options.profile.scheduled_condition {
+                self.emit_instance(&instance, Condition::Killed);
+            }
         }
     }
 
@@ -76,16 +85,25 @@ impl Cluster {
 
     /// The task is over: tells so, frees what it had, and starts the next one unless the instance goes too.
     pub(super) fn end(&mut self, id: &InstanceId, condition: Condition, message: &str) {
+        self.end_as(id, condition, condition.task_state(), message);
+    }
+
+    /// As `end`, with the state in Mesos' words, which may be those of an old version.
+    pub(super) fn end_as(&mut self, id: &InstanceId, condition: Condition, state: &str, message: &str) {
         if self.instances.get(id).is_none_or(|instance| !instance.condition.has_task()) {
             return;
         }
         let Some(mut instance) = self.remove_instance(id) else { return };
         instance.condition = condition;
-        self.emit_status(&instance, condition.task_state(), message);
+        if instance.containers.is_empty() {
+            self.emit_status(&instance, state, message);
+        } else {
+            self.tell_last_containers(&mut instance, state, message);
+        }
         self.emit_instance(&instance, condition);
         self.effects.push(Effect::TaskEnded { task: self.task_id(&instance) });
         self.release_ports(instance.agent, &instance.host_ports);
-        let by_itself = matches!(condition, Condition::Failed | Condition::Finished);
+        let by_itself = matches!(condition, Condition::Failed | Condition::Finished | Condition::Lost);
         if by_itself {
             self.note_failure(&instance, message);
         }
@@ -119,7 +137,7 @@ impl Cluster {
             task_id: self.task_id(instance),
             timestamp: now,
             version: def.version,
-            slave_id: agent.map(|agent| agent.to_string()),
+            slave_id: agent.filter(|_| self.options.profile.tasks.slave_id).map(|agent| agent.to_string()),
         };
         let seconds = |number: f64| Duration::try_from_secs_f64(number).unwrap_or(Duration::ZERO);
         let (base, limit) = (seconds(def.backoff_seconds.0), seconds(def.max_launch_delay_seconds.0));
@@ -135,61 +153,6 @@ impl Cluster {
         let launch_after = now.after(self.scaled(backoff));
         if let Some(app) = self.apps.get_mut(&instance.app) {
             app.launch_after = launch_after;
-        }
-    }
-
-    /// The agent is cut off. The task may live on, but nobody knows.
-    pub(super) fn lose(&mut self, id: &InstanceId) {
-        let Some(mut instance) = self.instances.remove(id) else { return };
-        if !instance.condition.has_task() {
-            self.instances.insert(id.clone(), instance);
-            return;
-        }
-        instance.condition = Condition::Unreachable;
-        self.emit_status(&instance, Condition::Unreachable.task_state(), "Agent is unreachable");
-        self.emit_instance(&instance, Condition::Unreachable);
-        self.dirty.insert(instance.app.clone());
-        let after = instance.def.unreachable_after();
-        let incarnation = instance.incarnation;
-        self.instances.insert(id.clone(), instance);
-        if let Some((inactive, expunge)) = after {
-            let inactive = self.scaled(Duration::from_secs(inactive));
-            let expunge = self.scaled(Duration::from_secs(expunge));
-            self.set_timer(inactive, Timer::Inactive(id.clone(), incarnation));
-            self.set_timer(expunge.max(inactive), Timer::Expunge(id.clone(), incarnation));
-        }
-    }
-
-    fn unreachable(&self, id: &InstanceId, incarnation: u32) -> Option<Instance> {
-        let instance = self.instances.get(id)?;
-        let lost = matches!(instance.condition, Condition::Unreachable | Condition::UnreachableInactive);
-        (lost && instance.incarnation == incarnation).then(|| instance.clone())
-    }
-
-    /// Long enough without a sign: a replacement is started.
-    pub(super) fn inactive(&mut self, id: &InstanceId, incarnation: u32) {
-        let Some(mut instance) = self.unreachable(id, incarnation) else { return };
-        instance.condition = Condition::UnreachableInactive;
-        self.emit_status(&instance, Condition::Unreachable.task_state(), "Agent is unreachable");
-        self.emit_instance(&instance, Condition::UnreachableInactive);
-        let replacement =
-            self.target(&instance.app).map(|app| app.def.clone()).filter(|_| !instance.decommissioned);
-        // From here on it no longer counts as one of the app's instances.
-        instance.decommissioned = true;
-        self.instances.insert(id.clone(), instance);
-        if let Some(def) = replacement {
-            self.launch(&def);
-        }
-    }
-
-    /// Given up for ever; no event tells.
-    pub(super) fn expunge(&mut self, id: &InstanceId, incarnation: u32) {
-        if self.unreachable(id, incarnation).is_none() {
-            return;
-        }
-        if let Some(instance) = self.remove_instance(id) {
-            self.effects.push(Effect::TaskEnded { task: self.task_id(&instance) });
-            self.release_ports(instance.agent, &instance.host_ports);
         }
     }
 
@@ -221,7 +184,8 @@ impl Cluster {
     }
 
     fn victims(&self, target: &KillTarget) -> Result<Vec<Instance>, Answer> {
-        let visible = |app: &PathId| self.target(app).is_some_and(|app| app.visible.is_some());
+        let visible =
+            |app: &PathId| self.target(app).is_some_and(|app| app.visible.is_some() && app.def.pod.is_none());
         match target {
             KillTarget::App { app, host } => {
                 if !visible(app) {

@@ -5,31 +5,17 @@ use super::instance::{Condition, Instance, InstanceId};
 use super::path::PathId;
 use super::step::Effect;
 use super::{Cluster, Timer};
+use crate::time::Time;
 use std::sync::Arc;
+
+/// `--task_launch_timeout`
+const LAUNCH_TIME: std::time::Duration = std::time::Duration::from_secs(300);
 
 impl Cluster {
     /// Adds an instance of the app, to be started as soon as there is an offer.
     pub(super) fn launch(&mut self, def: &Arc<AppDef>) {
-        let id = self.new_instance_id(&def.id);
-        let instance = Instance {
-            id: id.clone(),
-            app: def.id.clone(),
-            def: def.clone(),
-            incarnation: 0,
-            condition: Condition::Scheduled,
-            decommissioned: false,
-            dying: false,
-            agent: None,
-            host_ports: Vec::new(),
-            ip: None,
-            since: self.now,
-            staged_at: None,
-            started_at: None,
-            ready_at: None,
-            answers_probes: true,
-            checks: Vec::new(),
-            told_health: None,
-        };
+        let id = self.new_instance_id(def);
+        let instance = Instance::new(id.clone(), def, self.now);
         self.by_app.entry(def.id.clone()).or_default().insert(id.clone());
         self.schedule(instance);
     }
@@ -40,7 +26,8 @@ impl Cluster {
         instance.incarnation += 1;
         instance.condition = Condition::Scheduled;
         instance.since = self.now;
-        instance.answers_probes = self.options.healthy;
+        instance.answers_probes = self.starts_healthy(&instance.app);
+        instance.containers = self.waiting_containers(&instance.def);
         if self.options.profile.scheduled_condition {
             self.emit_instance(&instance, Condition::Scheduled);
         }
@@ -114,19 +101,43 @@ impl Cluster {
         instance.host_ports = ports;
         instance.staged_at = Some(self.now);
         instance.condition = Condition::Provisioned;
-        if self.options.profile.scheduled_condition {
-            self.emit_instance(&instance, Condition::Provisioned);
-        }
+        self.emit_instance(&instance, Condition::Provisioned);
         instance.condition = Condition::Staging;
-        self.emit_status(&instance, Condition::Staging.task_state(), "");
+        self.tell_status(&mut instance, Condition::Staging, "");
         self.emit_instance(&instance, Condition::Staging);
-        let span = self.options.timeline.start;
-        let start = self.draw_scaled(span);
-        if self.options.profile.starting_updates {
-            self.set_timer(start / 2, Timer::Starting(id.clone(), instance.incarnation));
-        }
-        self.set_timer(start, Timer::Running(id.clone(), instance.incarnation));
         self.instances.insert(id.clone(), instance);
+        self.start_task(id);
+    }
+
+    /// The agent starts what it was sent.
+    pub(super) fn start_task(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        let (app, incarnation) = (instance.app.clone(), instance.incarnation);
+        if !instance.containers.is_empty() {
+            self.start_containers(id);
+            return;
+        }
+        let start = self.start_delay(&app);
+        if self.options.profile.starting_updates {
+            self.set_timer(start / 2, Timer::Starting(id.clone(), incarnation));
+        }
+        self.set_timer(start, Timer::Running(id.clone(), incarnation));
+        self.watch_launch(id, incarnation, start);
+    }
+
+    /// A task that will not run in time is killed then. Others need no timer for it.
+    pub(super) fn watch_launch(&mut self, id: &InstanceId, incarnation: u32, start: std::time::Duration) {
+        let limit = self.scaled(LAUNCH_TIME);
+        if start > limit {
+            self.set_timer(limit, Timer::Overdue(id.clone(), incarnation));
+        }
+    }
+
+    pub(super) fn overdue_launch(&mut self, id: &InstanceId, incarnation: u32) {
+        let waits = |condition| self.awaited(id, incarnation, condition).is_some();
+        if waits(Condition::Staging) || waits(Condition::Starting) {
+            self.kill(id, false);
+        }
     }
 
     pub(super) fn starting(&mut self, id: &InstanceId, incarnation: u32) {
@@ -148,19 +159,22 @@ impl Cluster {
         let Some(mut instance) = self.instances.remove(id) else { return };
         instance.condition = Condition::Running;
         instance.started_at = Some(self.now);
-        if let Some(agent) = instance.agent {
-            instance.ip = self.take_address(agent, instance.def.mode());
-        }
+        self.address(&mut instance);
         self.effects.push(Effect::TaskRunning { task: self.task_id(&instance) });
-        self.emit_status(&instance, Condition::Running.task_state(), "");
+        // Containers have been told one by one.
+        if instance.containers.is_empty() {
+            self.emit_status(&instance, Condition::Running.task_state(), "");
+        }
         self.emit_instance(&instance, Condition::Running);
         self.begin_health(&mut instance);
         if instance.def.has_readiness_check() {
-            let span = self.options.timeline.readiness;
-            let delay = self.draw_scaled(span);
-            instance.ready_at = Some(self.now.after(delay));
-            self.set_timer(delay, Timer::Look(instance.app.clone()));
+            let ready_at = self.readiness_at(&instance.app);
+            instance.ready_at = Some(ready_at);
+            if ready_at != Time::NEVER {
+                self.set_timer(ready_at.since(self.now), Timer::Look(instance.app.clone()));
+            }
         }
+        self.begin_behaviour(&mut instance);
         if instance.def.health_checks.is_empty()
             && let Some(app) = self.apps.get_mut(&instance.app)
         {
@@ -170,14 +184,23 @@ impl Cluster {
         self.instances.insert(id.clone(), instance);
     }
 
+    /// Gives a task its address, unless that comes later.
+    pub(super) fn address(&mut self, instance: &mut Instance) {
+        let Some(agent) = instance.agent.filter(|_| instance.ip.is_none()) else { return };
+        if !self.address_is_late(&instance.app) {
+            instance.ip = self.take_address(agent, instance.def.mode());
+            self.more_addresses(instance, agent);
+        }
+    }
+
     /// Removes an instance for good.
     pub(super) fn remove_instance(&mut self, id: &InstanceId) -> Option<Instance> {
         let instance = self.instances.remove(id)?;
-        self.forget_instance(&instance.app, id);
+        self.by_app_forget(&instance.app, id);
         Some(instance)
     }
 
-    fn forget_instance(&mut self, app: &PathId, id: &InstanceId) {
+    pub(super) fn by_app_forget(&mut self, app: &PathId, id: &InstanceId) {
         if let Some(ids) = self.by_app.get_mut(app) {
             ids.remove(id);
             if ids.is_empty() {

@@ -11,8 +11,12 @@
 //! * `view` and `query` read. A definition is visible to readers only some milliseconds after its deployment began,
 //!   as with the real one: `change` publishes it.
 
+mod agent;
 mod answer;
+mod behaviour;
+mod bus;
 mod change;
+mod clock;
 mod control;
 mod convert;
 mod definition;
@@ -27,8 +31,13 @@ mod kill;
 mod life;
 mod parse;
 mod path;
+mod pick;
+mod placement;
+mod plan;
+mod pod;
 mod ports;
 mod query;
+mod readiness;
 mod step;
 mod truth;
 mod view;
@@ -36,7 +45,10 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use agent::AgentFate;
 pub use answer::Answer;
+pub use behaviour::Behaviour;
+pub use bus::BusTrouble;
 pub use definition::{
     AppDef, Container, HealthCheck, Network, NetworkMode, Num, PortDefinition, PortMapping, UpgradeStrategy,
     VersionInfo,
@@ -45,17 +57,19 @@ pub use event::Event;
 pub use glance::{AppGlance, Glance};
 pub use instance::{Condition, InstanceId, IpAddress};
 pub use path::PathId;
+pub use pick::{Pick, PickState, Which};
+pub use pod::{Endpoint, PodContainer, PodSpec, Resources};
 pub use query::{AppFilter, Embeds};
 pub use step::{Caller, Command, Effect, Fate, KillTarget, Step, Ticket};
 
 use crate::options::{SimOptions, Span};
-use crate::profile::TaskIds;
+use crate::profile::{Profile, TaskIds};
 use crate::time::Time;
+use agent::Agent;
 use change::Publication;
 use deployment::Deployment;
 use group::Group;
 use instance::Instance;
-use ports::Agent;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
@@ -112,6 +126,17 @@ enum Timer {
     ScaleCheck(PathId),
     /// Look again whether a deployment can go on.
     Look(PathId),
+    /// One container of a pod is to be in this condition.
+    Container(InstanceId, u32, usize, Condition),
+    /// The task should run by now.
+    Overdue(InstanceId, u32),
+    Crash(InstanceId, u32),
+    /// Probes find the opposite; the number is that of the series.
+    Flap(InstanceId, u64),
+    Address(InstanceId, u32),
+    Ghost(InstanceId),
+    /// A late event arrives.
+    Deliver(u64),
 }
 
 /// The simulated cluster with its Marathon.
@@ -127,7 +152,15 @@ pub struct Cluster {
     groups: BTreeMap<PathId, Group>,
     /// The version of the root group; all versions are later than the ones before.
     last_version: Time,
+    /// How far Marathon's clock is ahead of the driver's, in milliseconds.
+    clock_offset: i64,
     instances: BTreeMap<InstanceId, Instance>,
+    /// Instances that Marathon has given up although their tasks may live on.
+    ghosts: BTreeMap<InstanceId, Instance>,
+    behaviours: BTreeMap<PathId, Behaviour>,
+    bus: BusTrouble,
+    /// Events that are on their way.
+    late: BTreeMap<u64, Event>,
     by_app: BTreeMap<PathId, BTreeSet<InstanceId>>,
     agents: Vec<Agent>,
     deployments: Vec<Deployment>,
@@ -153,7 +186,12 @@ impl Cluster {
             apps: BTreeMap::new(),
             groups: BTreeMap::from([(PathId::root(), Group::new(now))]),
             last_version: now,
+            clock_offset: 0,
             instances: BTreeMap::new(),
+            ghosts: BTreeMap::new(),
+            behaviours: BTreeMap::new(),
+            bus: BusTrouble::default(),
+            late: BTreeMap::new(),
             by_app: BTreeMap::new(),
             agents: Vec::new(),
             deployments: Vec::new(),
@@ -172,7 +210,7 @@ impl Cluster {
 
     /// Carries out `command` at time `now`. Its answer is among the effects of this step or of a later one.
     pub fn apply(&mut self, now: Time, ticket: Ticket, command: Command) -> Step {
-        self.run_timers(now);
+        self.run_timers(self.marathon_time(now));
         if let Some(answer) = self.execute(ticket, command) {
             self.effects.push(Effect::Answer(ticket, answer));
         }
@@ -182,20 +220,26 @@ impl Cluster {
 
     /// Does what is due up to `now`.
     pub fn advance(&mut self, now: Time) -> Step {
-        self.run_timers(now);
+        self.run_timers(self.marathon_time(now));
         self.step()
     }
 
     /// When something is due next.
     #[must_use]
     pub fn wake_at(&self) -> Option<Time> {
-        self.timers.peek().map(|Reverse((at, ..))| *at)
+        self.timers.peek().map(|Reverse((at, ..))| self.driver_time(*at))
     }
 
-    /// The time of the last command or timer.
+    /// The time of the last command or timer, by Marathon's clock.
     #[must_use]
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// The version that is imitated.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.options.profile
     }
 
     /// `host:port` of the node that leads.
@@ -231,6 +275,15 @@ impl Cluster {
             Timer::Probe(id, incarnation, check) => self.probe(&id, incarnation, check),
             Timer::Inactive(id, incarnation) => self.inactive(&id, incarnation),
             Timer::Expunge(id, incarnation) => self.expunge(&id, incarnation),
+            Timer::Container(id, incarnation, index, condition) => {
+                self.container_moved(&id, incarnation, index, condition);
+            }
+            Timer::Overdue(id, incarnation) => self.overdue_launch(&id, incarnation),
+            Timer::Crash(id, incarnation) => self.crash(&id, incarnation),
+            Timer::Flap(id, number) => self.flap(&id, number),
+            Timer::Address(id, incarnation) => self.late_address(&id, incarnation),
+            Timer::Ghost(id) => self.lay_ghost(&id, Condition::Killed),
+            Timer::Deliver(number) => self.deliver(number),
             Timer::ScaleCheck(app) => self.check_scale(&app),
             Timer::Look(app) => {
                 self.dirty.insert(app);
@@ -254,7 +307,7 @@ impl Cluster {
             Command::UpdateApps { body, force, partial, create } => {
                 self.update_apps(ticket, body, change::Mode { force, partial, create })
             }
-            Command::DeleteApp { id, force } => self.delete_app(ticket, &id, force),
+            Command::DeleteApp { id, force, caller } => self.delete_app(ticket, &id, force, caller),
             Command::RestartApp { id, force } => self.restart_app(ticket, &id, force),
             Command::KillTasks { target, scale, wipe, force } => {
                 self.kill_tasks(ticket, &target, scale, wipe, force)
@@ -264,6 +317,12 @@ impl Cluster {
             }
             Command::DeleteGroup { id, force } => self.delete_group(ticket, &id, force),
             Command::CancelDeployment { id, force } => self.cancel_deployment(ticket, &id, force),
+            Command::CreatePod { body, force, caller } => self.create_pod(ticket, body, force, caller),
+            Command::UpdatePod { id, body, force, caller } => {
+                self.update_pod(ticket, &id, body, force, caller)
+            }
+            Command::DeletePod { id, force, caller } => self.delete_pod(ticket, &id, force, caller),
+            Command::KillPodInstances { id, instances, one } => self.kill_pod_instances(&id, &instances, one),
             other => Ok(Some(self.control(other))),
         };
         outcome.unwrap_or_else(Some)
@@ -311,24 +370,41 @@ impl Cluster {
         )
     }
 
-    fn new_instance_id(&mut self, app: &PathId) -> InstanceId {
+    fn new_instance_id(&mut self, def: &AppDef) -> InstanceId {
         let uuid = self.uuid();
+        let name = def.id.flat();
         match self.options.profile.task_ids {
-            TaskIds::InstanceIncarnation => format!("{}.instance-{uuid}", app.flat()),
-            TaskIds::AppUuid => format!("{}.marathon-{uuid}", app.flat()),
+            TaskIds::AppUuid if def.pod.is_none() => format!("{name}.marathon-{uuid}"),
+            _ => format!("{name}.instance-{uuid}"),
         }
         .into()
     }
 
+    /// The id of an app's task, or of a pod's first container.
     fn task_id(&self, instance: &Instance) -> String {
+        if instance.def.pod.is_some() {
+            return self.container_task_id(instance, 0);
+        }
         match self.options.profile.task_ids {
             TaskIds::InstanceIncarnation => format!("{}._app.{}", instance.id, instance.incarnation),
             TaskIds::AppUuid => instance.id.replacen(".marathon-", ".", 1),
         }
     }
 
-    /// The instance whose present task has this id.
+    /// The instance whose present task, or one of whose containers, has this id.
     fn instance_of_task(&self, task: &str) -> Option<&Instance> {
+        self.instance_of_app_task(task).or_else(|| Some(self.container_of_task(task)?.0))
+    }
+
+    /// Whether `task` names a task of this instance, which may be one that is given up.
+    fn is_task_of(&self, task: &str, instance: &Instance) -> bool {
+        match instance.def.pod.as_ref().map(|pod| pod.containers.len()) {
+            Some(count) => (0..count).any(|index| self.container_task_id(instance, index) == task),
+            None => self.task_id(instance) == task,
+        }
+    }
+
+    fn instance_of_app_task(&self, task: &str) -> Option<&Instance> {
         let id = match self.options.profile.task_ids {
             TaskIds::InstanceIncarnation => task.rsplit_once("._app.")?.0.to_owned(),
             TaskIds::AppUuid => {

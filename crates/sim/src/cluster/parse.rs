@@ -1,14 +1,14 @@
 //! From a posted JSON object to an [`AppDef`], or to the answer that says what is wrong with it.
 
 use super::answer::Answer;
-use super::convert::to_canonical;
+use super::convert::{drop_unknown, to_canonical};
 use super::definition::{
     AppDef, Container, HealthCheck, Network, NetworkMode, Num, PortDefinition, PortMapping, UpgradeStrategy,
     VersionInfo,
 };
 use super::fields::{Fault, Fields};
 use super::path::PathId;
-use crate::profile::Profile;
+use crate::profile::{AppShape, Profile};
 use crate::time::Time;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -18,8 +18,19 @@ const MAX_PORTS: usize = 256;
 /// Instances of one app. Above it a typing error is likelier than a wish.
 const MAX_INSTANCES: u32 = 100_000;
 
-/// Reads a whole definition; `id` wins over what the body says.
+/// Reads a whole definition as the version does; `id` wins over what the body says.
 pub(crate) fn definition(
+    mut body: Map<String, Value>,
+    id: &PathId,
+    version: Time,
+    profile: &Profile,
+) -> Result<AppDef, Answer> {
+    drop_unknown(&mut body, &profile.apps).map_err(|fault| Answer::invalid_json(vec![fault]))?;
+    canonical(body, id, version, profile)
+}
+
+/// Reads a whole definition in any form, whatever the version would take.
+pub(crate) fn canonical(
     mut body: Map<String, Value>,
     id: &PathId,
     version: Time,
@@ -31,7 +42,7 @@ pub(crate) fn definition(
     if !faults.is_empty() {
         return Err(Answer::invalid_json(faults));
     }
-    let broken = validate(&app);
+    let broken = validate(&app, &profile.apps);
     if broken.is_empty() { Ok(app) } else { Err(Answer::invalid_object(broken)) }
 }
 
@@ -42,15 +53,17 @@ pub(crate) fn updated(
     version: Time,
     profile: &Profile,
 ) -> Result<AppDef, Answer> {
+    drop_unknown(&mut update, &profile.apps).map_err(|fault| Answer::invalid_json(vec![fault]))?;
     to_canonical(&mut update);
     let Ok(Value::Object(mut merged)) = serde_json::to_value(current) else {
         return Err(Answer::failure("definition cannot be written"));
     };
     merged.extend(update);
-    definition(merged, &current.id, version, profile)
+    canonical(merged, &current.id, version, profile)
 }
 
 fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) -> AppDef {
+    let shape = &profile.apps;
     let networks = networks(fields);
     let mode = networks.first().map(|network| network.mode);
     let mut container = container(fields, mode);
@@ -63,8 +76,15 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
     };
     let port_definitions = port_definitions(fields);
     let host = networks[0].mode == NetworkMode::Host;
-    settle_ports(&mut container, networks[0].mode);
-    let resident = fields.value("residency").is_some();
+    settle_ports(&mut container, networks[0].mode, shape);
+    let persistent =
+        |container: &Container| container.volumes.iter().any(|volume| !volume["persistent"].is_null());
+    // Whoever has local volumes is resident, said or not.
+    let residency = fields.opaque_object("residency").or_else(|| {
+        let implied = json!({ "relaunchEscalationTimeoutSeconds": 3600, "taskLostBehavior": "WAIT_FOREVER" });
+        container.as_ref().is_some_and(persistent).then_some(implied)
+    });
+    let resident = residency.is_some();
     AppDef {
         id: id.clone(),
         accepted_resource_roles: fields.opaque_array("acceptedResourceRoles"),
@@ -82,7 +102,7 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
         executor: fields.string("executor").unwrap_or_default(),
         executor_resources: fields.opaque_object("executorResources"),
         fetch: fields.opaque_array("fetch"),
-        health_checks: health_checks(fields),
+        health_checks: health_checks(fields, shape),
         instances: fields.whole("instances", MAX_INSTANCES).unwrap_or(1),
         labels: fields.strings("labels").unwrap_or_default(),
         max_launch_delay_seconds: Num(fields
@@ -91,9 +111,9 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
         mem: Num(fields.number("mem").unwrap_or(128.0)),
         gpus: Num(fields.number("gpus").unwrap_or(0.0)),
         networks,
-        port_definitions: host.then(|| port_definitions.unwrap_or_else(|| vec![default_definition()])),
+        port_definitions: host.then(|| port_definitions.unwrap_or_else(|| vec![default_definition(shape)])),
         readiness_checks: fields.opaque_array("readinessChecks"),
-        residency: fields.opaque_object("residency"),
+        residency,
         require_ports: fields.boolean("requirePorts").unwrap_or(false),
         secrets: fields.opaque_object("secrets"),
         task_kill_grace_period_seconds: fields.whole("taskKillGracePeriodSeconds", 86_400),
@@ -104,6 +124,9 @@ fn read(fields: &mut Fields<'_>, id: &PathId, version: Time, profile: &Profile) 
         version_info: VersionInfo { last_scaling_at: version, last_config_change_at: version },
         kill_selection: fields.string("killSelection").unwrap_or_else(|| "YOUNGEST_FIRST".into()),
         unreachable_strategy: unreachable_strategy(fields, resident),
+        role: shape.role.then(|| fields.string("role").unwrap_or_else(|| "*".into())),
+        resource_limits: fields.opaque_object("resourceLimits"),
+        pod: None,
     }
 }
 
@@ -137,7 +160,11 @@ fn upgrade_strategy(fields: &mut Fields<'_>, resident: bool) -> UpgradeStrategy 
 }
 
 /// Reads each element of the array `key` as an object.
-fn each<T>(fields: &mut Fields<'_>, key: &str, mut read: impl FnMut(&mut Fields<'_>) -> T) -> Option<Vec<T>> {
+pub(super) fn each<T>(
+    fields: &mut Fields<'_>,
+    key: &str,
+    mut read: impl FnMut(&mut Fields<'_>) -> T,
+) -> Option<Vec<T>> {
     let array = fields.array(key)?;
     let path = fields.path_of(key);
     let mut found = Vec::new();
@@ -149,7 +176,7 @@ fn each<T>(fields: &mut Fields<'_>, key: &str, mut read: impl FnMut(&mut Fields<
     Some(found)
 }
 
-fn networks(fields: &mut Fields<'_>) -> Vec<Network> {
+pub(super) fn networks(fields: &mut Fields<'_>) -> Vec<Network> {
     each(fields, "networks", |network| {
         let mode = match network.string("mode").as_deref() {
             Some("host") => NetworkMode::Host,
@@ -202,10 +229,11 @@ fn container(fields: &mut Fields<'_>, mode: Option<NetworkMode>) -> Option<Conta
 }
 
 /// Fills in what the mode implies: a default port, and host ports behind a bridge.
-fn settle_ports(container: &mut Option<Container>, mode: NetworkMode) {
+fn settle_ports(container: &mut Option<Container>, mode: NetworkMode, shape: &AppShape) {
     if mode == NetworkMode::Host {
         return;
     }
+    let default_name = shape.default_port_name.then(|| "default".to_owned());
     let container = container.get_or_insert_with(|| Container {
         kind: "MESOS".into(),
         docker: None,
@@ -213,15 +241,17 @@ fn settle_ports(container: &mut Option<Container>, mode: NetworkMode) {
         port_mappings: None,
     });
     let mappings = container.port_mappings.get_or_insert_with(|| {
-        vec![PortMapping {
+        let mapping = PortMapping {
             container_port: 0,
             host_port: None,
             labels: Default::default(),
-            name: Some("default".into()),
+            name: default_name,
             protocol: "tcp".into(),
             service_port: 0,
             network_names: Vec::new(),
-        }]
+        };
+        // Before the canonical form, a container that declares no port has none.
+        if shape.canonical { vec![mapping] } else { Vec::new() }
     });
     if mode == NetworkMode::Bridge {
         for mapping in mappings {
@@ -230,10 +260,10 @@ fn settle_ports(container: &mut Option<Container>, mode: NetworkMode) {
     }
 }
 
-fn default_definition() -> PortDefinition {
+fn default_definition(shape: &AppShape) -> PortDefinition {
     PortDefinition {
         labels: Default::default(),
-        name: Some("default".into()),
+        name: shape.default_port_name.then(|| "default".into()),
         port: 0,
         protocol: "tcp".into(),
     }
@@ -259,7 +289,7 @@ fn protocol(port: &mut Fields<'_>) -> String {
     }
 }
 
-fn health_checks(fields: &mut Fields<'_>) -> Vec<HealthCheck> {
+fn health_checks(fields: &mut Fields<'_>, shape: &AppShape) -> Vec<HealthCheck> {
     const SECONDS_MAX: u32 = 10 * 365 * 86_400;
     each(fields, "healthChecks", |check| {
         let protocol = check.string("protocol").unwrap_or_else(|| "HTTP".into());
@@ -279,7 +309,8 @@ fn health_checks(fields: &mut Fields<'_>) -> Vec<HealthCheck> {
             port_index: index.or_else(|| (port.is_none() && needs_port).then_some(0)),
             ip_protocol: check
                 .string("ipProtocol")
-                .or_else(|| protocol.starts_with("MESOS_").then(|| "IPv4".to_owned())),
+                .or_else(|| protocol.starts_with("MESOS_").then(|| "IPv4".to_owned()))
+                .filter(|_| shape.generic_checks),
             protocol,
             timeout_seconds: check.whole("timeoutSeconds", SECONDS_MAX).unwrap_or(20),
             delay_seconds: check.whole("delaySeconds", SECONDS_MAX).unwrap_or(15),
@@ -289,14 +320,14 @@ fn health_checks(fields: &mut Fields<'_>) -> Vec<HealthCheck> {
     .unwrap_or_default()
 }
 
-fn validate(app: &AppDef) -> Vec<Fault> {
+fn validate(app: &AppDef, shape: &AppShape) -> Vec<Fault> {
     let mut broken = Vec::new();
     let mut refuse = |path: &str, error: &str| broken.push(Fault { path: path.into(), error: error.into() });
     if let Some(fault) = app.id.fault() {
         refuse("/id", fault);
     }
     let last = app.id.as_str().rsplit('/').next().unwrap_or_default();
-    if matches!(last, "restart" | "tasks" | "versions") {
+    if shape.reserved_ids && matches!(last, "restart" | "tasks" | "versions") {
         refuse("/id", "must not end with any of [restart, tasks, versions]");
     }
     let runs_image = app.container.as_ref().is_some_and(|container| container.docker.is_some());
@@ -336,17 +367,17 @@ fn validate(app: &AppDef) -> Vec<Fault> {
     if !matches!(app.kill_selection.as_str(), "YOUNGEST_FIRST" | "OLDEST_FIRST") {
         refuse("/killSelection", "error.unknown.enum.literal");
     }
-    ports_are_sound(app, &mut refuse);
+    ports_are_sound(app, shape, &mut refuse);
     broken
 }
 
-fn ports_are_sound(app: &AppDef, refuse: &mut impl FnMut(&str, &str)) {
+fn ports_are_sound(app: &AppDef, shape: &AppShape, refuse: &mut impl FnMut(&str, &str)) {
     let ports = app.service_ports();
     if ports.len() > MAX_PORTS {
         refuse("/portDefinitions", "has too many elements");
     }
     let given: Vec<u16> = ports.iter().copied().filter(|&port| port != 0).collect();
-    if given.iter().collect::<BTreeSet<_>>().len() != given.len() {
+    if shape.unique_service_ports && given.iter().collect::<BTreeSet<_>>().len() != given.len() {
         refuse("/portDefinitions", "Elements must be unique");
     }
     let names: Vec<&String> = app

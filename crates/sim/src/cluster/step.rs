@@ -1,6 +1,9 @@
 //! What goes into the state machine and what comes out of it.
 
+use super::agent::AgentFate;
 use super::answer::Answer;
+use super::behaviour::Behaviour;
+use super::bus::BusTrouble;
 use super::event::Event;
 use super::path::PathId;
 use crate::time::Time;
@@ -50,6 +53,8 @@ pub enum Fate {
     Lose,
     /// SIGTERM from outside, as if by the API without `scale`.
     Kill,
+    /// A lost task is seen again; if Marathon has given it up, it is killed as unknown.
+    Return,
 }
 
 /// A change that somebody asks for. Everything that reads is a method of the cluster instead.
@@ -63,7 +68,7 @@ pub enum Command {
     /// `PUT` and `PATCH /v2/apps`: several definitions, one deployment
     UpdateApps { body: Value, force: bool, partial: bool, create: bool },
     /// `DELETE /v2/apps/{id}`
-    DeleteApp { id: PathId, force: bool },
+    DeleteApp { id: PathId, force: bool, caller: Caller },
     /// `POST /v2/apps/{id}/restart`
     RestartApp { id: PathId, force: bool },
     /// `DELETE .../tasks`, `POST /v2/tasks/delete`
@@ -90,6 +95,24 @@ pub enum Command {
     EndTask { task: String, fate: Fate },
     /// Scripts what probes of a task find from now on.
     SetHealth { task: String, alive: bool },
+    /// Scripts a task's probes, or lets them change in turn.
+    FlapHealth { task: String, alive: Option<bool>, flap_ms: Option<u64> },
+    /// Scripts all tasks of an app; none is the timeline again.
+    SetBehaviour { app: PathId, behaviour: Option<Behaviour> },
+    /// Cuts an agent off, brings it back, empties or removes it. Named by id or host.
+    ChangeAgent { agent: String, fate: AgentFate },
+    /// Marathon's clock jumps; what is due is not affected.
+    JumpClock { ms: i64 },
+    /// Loses, doubles, delays and reorders events from now on.
+    DisturbBus { trouble: BusTrouble },
+    /// `POST /v2/pods`
+    CreatePod { body: Value, force: bool, caller: Caller },
+    /// `PUT /v2/pods/{id}`
+    UpdatePod { id: PathId, body: Value, force: bool, caller: Caller },
+    /// `DELETE /v2/pods/{id}`
+    DeletePod { id: PathId, force: bool, caller: Caller },
+    /// `DELETE /v2/pods/{id}::instances[/{instance}]`
+    KillPodInstances { id: PathId, instances: Vec<String>, one: bool },
     /// Puts an event of one's own on the bus.
     RawEvent { body: Value },
     /// Another node leads: what Marathon itself probed is forgotten.

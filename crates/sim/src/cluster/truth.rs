@@ -1,7 +1,7 @@
 //! The truth, also about what readers of Marathon's API do not see.
 
 use super::Cluster;
-use super::instance::{Condition, Instance, IpAddress};
+use super::instance::{Condition, Instance, IpAddress, PodTask};
 use super::path::PathId;
 use crate::time::Time;
 use serde::Serialize;
@@ -17,7 +17,10 @@ struct Truth<'a> {
     /// Streams are the shell's; who asks for them passes their number in.
     streams: usize,
     apps: Vec<AppTruth<'a>>,
+    /// Of pods, each container.
     tasks: Vec<TaskTruth<'a>>,
+    /// Tasks that Marathon has given up, and that may live on at a lost agent.
+    ghosts: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -27,6 +30,7 @@ struct AppTruth<'a> {
     instances: u32,
     visible: bool,
     deleted: bool,
+    pod: bool,
 }
 
 #[derive(Serialize)]
@@ -57,6 +61,7 @@ impl Cluster {
             instances: app.def.instances,
             visible: app.visible.is_some(),
             deleted: app.deleted,
+            pod: app.def.pod.is_some(),
         });
         Truth {
             now: self.now,
@@ -66,8 +71,24 @@ impl Cluster {
             deployments: self.deployments.len(),
             streams,
             apps: apps.collect(),
-            tasks: self.instances.values().map(|found| self.task_truth(found)).collect(),
+            tasks: self.instances.values().flat_map(|found| self.task_truths(found)).collect(),
+            ghosts: self.ghosts.values().map(|ghost| self.task_id(ghost)).collect(),
         }
+    }
+
+    fn task_truths<'a>(&'a self, found: &'a Instance) -> Vec<TaskTruth<'a>> {
+        let Some(pod) = &found.def.pod else { return vec![self.task_truth(found)] };
+        let of_container = |(index, container): (usize, &'a PodTask)| {
+            let condition = container.condition;
+            TaskTruth {
+                id: self.container_task_id(found, index),
+                state: condition.task_state(),
+                running: condition == Condition::Running && !found.dying,
+                ports: pod.ports_of(index, &found.host_ports),
+                ..self.task_truth(found)
+            }
+        };
+        found.containers.iter().enumerate().map(of_container).collect()
     }
 
     fn task_truth<'a>(&'a self, found: &'a Instance) -> TaskTruth<'a> {

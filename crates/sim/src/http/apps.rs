@@ -42,8 +42,10 @@ fn caller(request: &Request) -> Caller {
     Caller { client_ip: request.client_ip.clone(), uri: request.path.clone() }
 }
 
-fn embeds(request: &Request) -> Vec<String> {
-    request.params("embed").map(str::to_owned).collect()
+/// What shall be embedded, as far as the version knows the names.
+pub(super) fn embeds(request: &Request, shared: &Shared) -> Vec<String> {
+    let known = |name: &&str| shared.options.profile.apps.knows_embed(name);
+    request.params("embed").filter(known).map(str::to_owned).collect()
 }
 
 pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> Option<Response> {
@@ -59,22 +61,28 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
     let command = match (method, target) {
         ("POST", Target::Restart(id)) => Command::RestartApp { id, force },
         // Deleting is forced unless told otherwise, unlike all other writes.
-        ("DELETE", Target::App(id)) => Command::DeleteApp { id, force: request.flag("force", true) },
+        ("DELETE", Target::App(id)) => {
+            Command::DeleteApp { id, force: request.flag("force", true), caller: caller(request) }
+        }
+        ("PATCH", _) if !shared.options.profile.patch => {
+            return Some(message(405, "method is not supported"));
+        }
         ("POST" | "PUT" | "PATCH", target) => {
             let body = match body_json(request) {
                 Ok(body) => body,
                 Err(refused) => return Some(refused),
             };
-            write(request, method, target, body)?
+            write(request, method, target, body, shared)?
         }
         _ => return Some(message(405, "method is not supported")),
     };
     Some(answer(shared.driver.command(command).await, Some(shared)))
 }
 
-fn write(request: &Request, method: &str, target: Target, body: Value) -> Option<Command> {
+fn write(request: &Request, method: &str, target: Target, body: Value, shared: &Shared) -> Option<Command> {
     let force = request.flag("force", false);
-    let partial = method == "PATCH" || request.flag("partialUpdate", true);
+    let always_partial = method == "PATCH" || !shared.options.profile.partial_update;
+    let partial = always_partial || request.flag("partialUpdate", true);
     let create = method == "PUT";
     match (method, target) {
         ("POST", Target::All) => Some(Command::CreateApp { body, force, caller: caller(request) }),
@@ -87,7 +95,7 @@ fn write(request: &Request, method: &str, target: Target, body: Value) -> Option
 }
 
 async fn read(request: &Request, target: Target, shared: &Shared) -> Option<Response> {
-    let names = embeds(request);
+    let names = embeds(request, shared);
     let found = match target {
         Target::All => {
             let filter = AppFilter::new(request.param("cmd"), request.param("id"), request.param("label"));
@@ -119,6 +127,10 @@ async fn of_tasks(request: &Request, method: &str, target: Target, shared: &Shar
     match (method, target) {
         ("GET", Target::Tasks(id)) if tasks::wants_text(request, shared) => {
             let networks = tasks::container_networks(request);
+            let refused = tasks::refuses_text(shared);
+            if refused.is_some() {
+                return refused;
+            }
             let text = shared.driver.query(move |cluster| cluster.tasks_text(Some(&id), &networks)).await;
             Some(tasks::text(text))
         }

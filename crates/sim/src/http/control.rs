@@ -1,16 +1,26 @@
 //! `/sim/`: what no Marathon has. The truth, scripted fates, and faults.
 
 use super::fault::Fault;
+use super::scenario;
 use super::wire::{Request, Response};
-use super::{Shared, answer, body_json, json, message};
-use crate::cluster::{Command, Fate};
+use super::{Shared, answer, body_json, json, late, message, path_id};
+use crate::cluster::{AgentFate, BusTrouble, Cluster, Command, Fate, PathId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Health {
-    alive: bool,
+    alive: Option<bool>,
+    /// From now on probes succeed and fail in turn, each for so long.
+    flap_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Jump {
+    ms: i64,
 }
 
 #[derive(Deserialize)]
@@ -38,16 +48,35 @@ fn read<T: DeserializeOwned>(request: &Request) -> Result<T, Response> {
 pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> Option<Response> {
     let found = match (request.method.as_str(), path) {
         ("GET", ["state"]) => Ok(state(shared).await),
-        ("POST", ["tasks", id, fate @ ("fail" | "finish" | "lost" | "kill")]) => {
+        ("POST", ["tasks", id, fate @ ("fail" | "finish" | "lost" | "kill" | "return")]) => {
             let fate = match *fate {
                 "fail" => Fate::Fail,
                 "finish" => Fate::Finish,
                 "lost" => Fate::Lose,
+                "return" => Fate::Return,
                 _ => Fate::Kill,
             };
             Ok(give(Command::EndTask { task: (*id).to_owned(), fate }, shared).await)
         }
         ("POST", ["tasks", id, "health"]) => set_health(request, id, shared).await,
+        ("GET", ["agents"]) => Ok(late(shared.driver.query(Cluster::agents).await)),
+        ("POST", ["agents", agent, fate]) => match AgentFate::by_name(fate) {
+            Some(fate) => Ok(give(Command::ChangeAgent { agent: (*agent).to_owned(), fate }, shared).await),
+            None => Err(message(404, "no such control")),
+        },
+        (_, ["scenario"]) => scenario::route(request, shared),
+        (method, ["apps", app @ .., "behaviour"]) if !app.is_empty() => {
+            behaviour(request, method, path_id(app), shared).await
+        }
+        ("POST", ["clock", "jump"]) => match read::<Jump>(request) {
+            Ok(Jump { ms }) => Ok(give(Command::JumpClock { ms }, shared).await),
+            Err(refused) => Err(refused),
+        },
+        ("POST", ["bus"]) => match read(request) {
+            Ok(trouble) => Ok(give(Command::DisturbBus { trouble }, shared).await),
+            Err(refused) => Err(refused),
+        },
+        ("DELETE", ["bus"]) => Ok(give(Command::DisturbBus { trouble: BusTrouble::default() }, shared).await),
         ("POST", ["events"]) => raw_event(request, shared).await,
         ("POST", ["streams", "close"]) => {
             shared.driver.close_streams().await;
@@ -67,7 +96,7 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
     Some(found.unwrap_or_else(|refused| refused))
 }
 
-fn done() -> Response {
+pub(super) fn done() -> Response {
     json("{}".to_owned())
 }
 
@@ -84,8 +113,23 @@ async fn state(shared: &Shared) -> Response {
 }
 
 async fn set_health(request: &Request, task: &str, shared: &Shared) -> Result<Response, Response> {
-    let Health { alive } = read(request)?;
-    Ok(give(Command::SetHealth { task: task.to_owned(), alive }, shared).await)
+    let Health { alive, flap_ms } = read(request)?;
+    Ok(give(Command::FlapHealth { task: task.to_owned(), alive, flap_ms }, shared).await)
+}
+
+async fn behaviour(
+    request: &Request,
+    method: &str,
+    app: PathId,
+    shared: &Shared,
+) -> Result<Response, Response> {
+    let behaviour = match method {
+        "GET" => return Ok(late(shared.driver.query(move |cluster| cluster.behaviour(&app)).await)),
+        "DELETE" => None,
+        "POST" => Some(read(request)?),
+        _ => return Err(message(405, "method is not supported")),
+    };
+    Ok(give(Command::SetBehaviour { app, behaviour }, shared).await)
 }
 
 async fn raw_event(request: &Request, shared: &Shared) -> Result<Response, Response> {

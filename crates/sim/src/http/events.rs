@@ -38,8 +38,9 @@ pub(super) async fn serve(mut socket: TcpStream, request: &Request, shared: &Sha
         return;
     };
     let filter = wanted(request, shared);
+    let light = request.param("plan-format") == Some("light");
     // Either side may end it in any state; there is nobody left to tell.
-    let _ = write_out(&mut socket, &mut stream, &filter, shared).await;
+    let _ = write_out(&mut socket, &mut stream, &filter, light, shared).await;
     shared.driver.detach(stream.id).await;
 }
 
@@ -53,6 +54,7 @@ async fn write_out(
     socket: &mut TcpStream,
     stream: &mut Stream,
     filter: &Option<BTreeSet<String>>,
+    light: bool,
     shared: &Shared,
 ) -> std::io::Result<()> {
     let mut headers = shared.common_headers().await;
@@ -81,7 +83,7 @@ async fn write_out(
                 Some(frame) => {
                     let admitted = filter.as_ref().is_none_or(|types| types.contains(&*frame.event_type));
                     if admitted && !*stalled.borrow() {
-                        write(&mut writer, &frame.bytes, stream, shared.fault().single_bytes).await?;
+                        write(&mut writer, frame.bytes(light), stream, shared.fault().single_bytes).await?;
                     }
                     continue;
                 }

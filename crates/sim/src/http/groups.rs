@@ -26,7 +26,7 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
 }
 
 async fn read(request: &Request, path: &[&str], shared: &Shared) -> Response {
-    let names: Vec<String> = request.params("embed").map(str::to_owned).collect();
+    let names = super::apps::embeds(request, shared);
     let of_group = |id: PathId| {
         let embeds = Embeds::of_group(names.iter().map(String::as_str));
         shared.driver.query(move |cluster| cluster.group(&id, &embeds))

@@ -5,6 +5,8 @@ mod control;
 mod events;
 mod fault;
 mod groups;
+mod pods;
+mod scenario;
 mod small;
 mod tasks;
 #[cfg(test)]
@@ -12,10 +14,12 @@ mod tests;
 mod wire;
 
 pub use fault::Fault;
+pub(crate) use scenario::perform;
 
 use crate::cluster::{Answer, PathId};
 use crate::driver::Driver;
 use crate::options::SimOptions;
+use crate::profile::EventStream;
 use base64::Engine;
 use bytes::{Bytes, BytesMut};
 use flate2::{Compression, write::GzEncoder};
@@ -46,6 +50,7 @@ pub(crate) struct Shared {
     shutdown: CancellationToken,
     fault: Mutex<Fault>,
     stalled: watch::Sender<bool>,
+    stage: scenario::Stage,
     /// The `Authorization` header that is let in.
     authorization: Option<String>,
 }
@@ -61,11 +66,22 @@ impl Shared {
             |text: &String| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
         let authorization = options.credentials.as_ref().map(encode);
         let (stalled, _) = watch::channel(false);
-        Shared { options, driver, addr, shutdown, fault: Mutex::default(), stalled, authorization }
+        let stage = scenario::Stage::default();
+        Shared { options, driver, addr, shutdown, fault: Mutex::default(), stalled, stage, authorization }
     }
 
     pub(crate) fn stall(&self, on: bool) {
         self.stalled.send_replace(on);
+    }
+
+    /// Plays a scenario from now on, instead of whatever was playing.
+    pub(crate) fn play(&self, scenario: crate::scenario::Scenario) {
+        self.stage.play(Some(scenario));
+    }
+
+    /// How far the scenario has got.
+    pub(crate) fn scenario_state(&self) -> Value {
+        self.stage.state()
     }
 
     pub(crate) fn set_fault(&self, fault: Fault) {
@@ -78,15 +94,20 @@ impl Shared {
 
     /// The headers of every answer.
     async fn common_headers(&self) -> Vec<(&'static str, String)> {
-        let leader = self.driver.query(|cluster| cluster.leader().to_owned()).await.unwrap_or_default();
-        vec![
-            ("X-Marathon-Leader", format!("http://{leader}")),
-            ("Cache-Control", "no-cache, no-store, must-revalidate".into()),
-            ("Pragma", "no-cache".into()),
-            ("Expires", "0".into()),
-            ("X-Frame-Options", "DENY".into()),
-            ("X-XSS-Protection", "1; mode=block".into()),
-        ]
+        let profile = &self.options.profile;
+        let mut headers = Vec::with_capacity(6);
+        if profile.leader_header {
+            let leader = self.driver.query(|cluster| cluster.leader().to_owned()).await.unwrap_or_default();
+            headers.push(("X-Marathon-Leader", format!("http://{leader}")));
+        }
+        headers.push(("Cache-Control", "no-cache, no-store, must-revalidate".into()));
+        headers.push(("Pragma", "no-cache".into()));
+        headers.push(("Expires", "0".into()));
+        if profile.security_headers {
+            headers.push(("X-Frame-Options", "DENY".into()));
+            headers.push(("X-XSS-Protection", "1; mode=block".into()));
+        }
+        headers
     }
 }
 
@@ -144,7 +165,7 @@ async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shared) {
             Manner { keep_alive: request.keep_alive, head_only: request.method == "HEAD", truncated: false };
         let response = match admit(&request, shared, &mut manner).await {
             Some(refused) => refused,
-            None if is_events(&request) => match events::check(&request) {
+            None if is_events(&request) && has_events(shared) => match events::check(&request) {
                 Some(refused) => refused,
                 None => return events::serve(stream, &request, shared).await,
             },
@@ -159,6 +180,10 @@ async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shared) {
 
 fn is_events(request: &Request) -> bool {
     segments(&request.path).iter().map(String::as_str).eq(["v2", "events"])
+}
+
+fn has_events(shared: &Shared) -> bool {
+    shared.options.profile.event_stream != EventStream::Absent
 }
 
 /// Who may not come in, and what goes wrong on purpose.
@@ -225,10 +250,14 @@ async fn route(request: &Request, shared: &Shared) -> Response {
         ["v2", "apps", rest @ ..] => apps::route(request, rest, shared).await,
         ["v2", "tasks", rest @ ..] => tasks::route(request, rest, shared).await,
         ["v2", "groups", rest @ ..] => groups::route(request, rest, shared).await,
+        ["v2", "pods", rest @ ..] => pods::route(request, rest, shared).await,
         ["sim", rest @ ..] => control::route(request, rest, shared).await,
         rest => small::route(request, rest, shared).await,
     };
-    found.unwrap_or_else(|| message(shared.options.profile.unknown_path_status, "URI not found"))
+    found.unwrap_or_else(|| match shared.options.profile.unknown_path_status {
+        404 => message(404, &format!("URI not found: {}", request.path)),
+        status => message(status, "URI not found"),
+    })
 }
 
 /// The path's segments, decoded; an encoded slash separates like a plain one, empty segments do not count.
@@ -281,7 +310,8 @@ fn html(status: u16, why: &str) -> Response {
 /// An answer of the cluster as HTTP. `base` makes its location absolute.
 fn answer(answer: Answer, base: Option<&Shared>) -> Response {
     let mut response = Response::new(answer.status, "application/json", answer.body.unwrap_or_default());
-    if let Some(deployment) = answer.deployment {
+    let tells = base.is_some_and(|shared| shared.options.profile.deployment_header);
+    if let Some(deployment) = answer.deployment.filter(|_| tells) {
         response = response.with("Marathon-Deployment-Id", deployment);
     }
     if let (Some(location), Some(shared)) = (answer.location, base) {

@@ -13,7 +13,8 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
         ("GET", ["metrics"]) => json(metrics(shared).await),
         ("GET", ["v2", "info"]) => {
             let port = shared.addr.port();
-            late(shared.driver.query(move |cluster| cluster.info(port)).await)
+            let urls = shared.driver.subscriptions().await.unwrap_or_default();
+            late(shared.driver.query(move |cluster| cluster.info(port, &urls)).await)
         }
         ("GET", ["v2", "leader"]) => {
             let leader = shared.driver.query(|cluster| cluster.leader().to_owned()).await;
@@ -27,13 +28,16 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
         ("DELETE", ["v2", "deployments", id]) => {
             let command =
                 Command::CancelDeployment { id: (*id).to_owned(), force: request.flag("force", false) };
-            answer(shared.driver.command(command).await, None)
+            answer(shared.driver.command(command).await, Some(shared))
         }
         ("GET", ["v2", "queue"]) => late(shared.driver.query(Cluster::queue).await),
         ("DELETE", ["v2", "queue", app @ .., "delay"]) => {
             answer(shared.driver.command(Command::ResetDelay { id: path_id(app) }).await, None)
         }
-        (_, ["v2", "eventSubscriptions"]) => subscriptions(request, method, shared).await,
+        // Switched on, they are there whatever the version; switched off, versions that never had them know no path.
+        (_, ["v2", "eventSubscriptions"]) if shared.options.callbacks || shared.options.profile.callbacks => {
+            subscriptions(request, method, shared).await
+        }
         (_, ["ping" | "metrics"] | ["v2", "info" | "leader" | "deployments" | "queue"]) => {
             message(405, "method is not supported")
         }

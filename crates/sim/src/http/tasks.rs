@@ -3,10 +3,15 @@
 use super::wire::{Request, Response};
 use super::{Shared, answer, body_json, late, message};
 use crate::cluster::{Answer, Command, KillTarget};
+use crate::profile::PlainTasks;
 
 pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> Option<Response> {
     match (request.method.as_str(), path) {
         ("GET" | "HEAD", []) if wants_text(request, shared) => {
+            let refused = refuses_text(shared);
+            if refused.is_some() {
+                return refused;
+            }
             let networks = container_networks(request);
             Some(text(shared.driver.query(move |cluster| cluster.tasks_text(None, &networks)).await))
         }
@@ -21,11 +26,25 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
     }
 }
 
-/// JSON wins unless only text is asked for.
+/// JSON wins unless only text is asked for. Where it is left to chance what `*/*` means, the seed decides.
 pub(super) fn wants_text(request: &Request, shared: &Shared) -> bool {
-    shared.options.profile.plain_tasks
-        && request.accepts("text/plain")
-        && !request.accepts("application/json")
+    let any = shared.options.profile.tasks.ambiguous_accept
+        && shared.options.seed.is_multiple_of(2)
+        && request.accepts("*/*");
+    (request.accepts("text/plain") || any) && !request.accepts("application/json")
+}
+
+/// The answer of a version that has no table any more.
+pub(super) fn refuses_text(shared: &Shared) -> Option<Response> {
+    let text = match shared.options.profile.tasks.plain {
+        PlainTasks::Deprecated => {
+            "The text/plain form of /v2/tasks is deprecated. Re-start Marathon with --deprecated_features \
+             text_plain_tasks to get it.\n"
+        }
+        PlainTasks::Gone => "HTTP 406 Not Acceptable\n",
+        _ => return None,
+    };
+    Some(Response::new(406, "text/plain;charset=UTF-8", text))
 }
 
 /// `containerNetworks=a,b`
@@ -47,7 +66,7 @@ pub(super) async fn kill(request: &Request, target: KillTarget, shared: &Shared)
         wipe: request.flag("wipe", false),
         force: request.flag("force", false),
     };
-    answer(shared.driver.command(command).await, None)
+    answer(shared.driver.command(command).await, Some(shared))
 }
 
 async fn delete(request: &Request, shared: &Shared) -> Response {
@@ -60,7 +79,11 @@ async fn delete(request: &Request, shared: &Shared) -> Response {
         .and_then(|ids| ids.as_array())
         .and_then(|ids| ids.iter().map(|id| id.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>());
     match ids {
-        Some(ids) => kill(request, KillTarget::Ids(ids), shared).await,
+        Some(ids) => {
+            let response = kill(request, KillTarget::Ids(ids), shared).await;
+            let silent = !shared.options.profile.tasks.deleted_listed && response.status == 200;
+            if silent { Response::new(200, "application/json", "") } else { response }
+        }
         None => answer(
             Answer {
                 body: Some(r#"{"message":"Invalid JSON","details":[{"path":"/ids","errors":["error.expected.jsarray"]}]}"#.into()),

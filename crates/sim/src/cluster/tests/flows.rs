@@ -131,7 +131,11 @@ fn deletion_hides_tasks_before_they_are_dead() {
     let mut bench = Bench::new(&options);
     bench.create(web(1));
     bench.told();
-    bench.give(Command::DeleteApp { id: PathId::lenient("/shop/web"), force: true });
+    bench.give(Command::DeleteApp {
+        id: PathId::lenient("/shop/web"),
+        force: true,
+        caller: Caller::default(),
+    });
     bench.pass(Duration::from_millis(50));
     assert!(bench.tasks().is_empty());
     assert_eq!(bench.cluster.state()["tasks"].as_array().map(Vec::len), Some(1));
@@ -150,7 +154,16 @@ fn deletion_hides_tasks_before_they_are_dead() {
         "deployment_success",
     ]]);
     assert_eq!(bench.told(), expected);
-    assert_eq!(bench.call(Command::DeleteApp { id: PathId::lenient("/shop/web"), force: true }).status, 404);
+    assert_eq!(
+        bench
+            .call(Command::DeleteApp {
+                id: PathId::lenient("/shop/web"),
+                force: true,
+                caller: Caller::default()
+            })
+            .status,
+        404
+    );
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! The flows of a Marathon 1.8 as sequences of event types, in virtual time.
 
+mod agents;
+mod behaviour;
 mod flows;
+mod goals;
 mod health;
+mod pods;
+mod profiles;
 mod random;
 
 use super::*;
@@ -71,6 +76,12 @@ impl Bench {
         self.answers[&ticket].clone()
     }
 
+    /// The answer to a command that is carried out at once.
+    fn call_now(&mut self, command: Command) -> Answer {
+        let ticket = self.give(command);
+        self.answers[&ticket].clone()
+    }
+
     fn create(&mut self, body: Value) -> Answer {
         self.call(Command::CreateApp { body, force: false, caller: Caller::default() })
     }
@@ -89,7 +100,9 @@ impl Bench {
             "instance_health_changed_event" if event["healthy"] == true => "H+".to_owned(),
             "instance_health_changed_event" => "H-".to_owned(),
             "deployment_info" => {
-                let action = event["currentStep"]["actions"][0]["action"].as_str().expect("an action");
+                let action = &event["currentStep"]["actions"][0];
+                let action = action.get("action").or_else(|| action.get("type")).and_then(Value::as_str);
+                let action = action.expect("an action");
                 format!("deployment_info({action})")
             }
             other => other.to_owned(),
