@@ -30,7 +30,7 @@ impl Source {
                 }
                 // The end of a task before this one, told late.
                 tasks.retain(|id| !ends(&condition) || !self.is_before_start(&app, id, at));
-                self.fold_instance(&app, tasks, &condition, step);
+                self.fold_instance(&app, &tasks, &condition, step);
             }
             ClusterEvent::HealthChanged { app, instance, task, healthy, whole, at } => {
                 let mut tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
@@ -198,7 +198,7 @@ impl Source {
     fn fold_instance(
         &mut self,
         app: &AppId,
-        tasks: Vec<TaskId>,
+        tasks: &[TaskId],
         condition: &InstanceCondition,
         step: &mut Step<'_>,
     ) {
@@ -207,21 +207,21 @@ impl Source {
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
         let known = !tasks.is_empty() && tasks.iter().all(shown);
-        let goal_changed = self.is_goal_change(app, &tasks, condition, known, step);
+        let goal_changed = self.is_goal_change(app, tasks, condition, known, step);
         if goal_changed && self.is_deploying(app) {
             step.cause = Cause::Goal;
-            self.hint(app, &tasks, Rule::GoalChanged, Unless::DeploymentOver, step);
+            self.hint(app, tasks, Rule::GoalChanged, Unless::DeploymentOver, step);
             return self.mark(app, None, step);
         }
         match condition {
             // The instance's event after its task's own.
             _ if known => return,
-            C::Killing => self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step),
-            C::Unreachable | C::UnreachableInactive => self.lose_sight(app, &tasks, step),
+            C::Killing => self.hint(app, tasks, Rule::KillAnnounced, Unless::StillRunning, step),
+            C::Unreachable | C::UnreachableInactive => self.lose_sight(app, tasks, step),
             _ if ends(condition) => {
                 // Empty: the status event came first and removed it.
                 if !tasks.is_empty() {
-                    self.hint(app, &tasks, Rule::KillAnnounced, Unless::StillRunning, step);
+                    self.hint(app, tasks, Rule::KillAnnounced, Unless::StillRunning, step);
                     self.mark_living(app, step);
                 }
                 return;
