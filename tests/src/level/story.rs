@@ -176,7 +176,7 @@ impl World {
         let Some((id, _)) = self.some_app() else { return };
         self.coverage.note("app deleted");
         self.log(&format!("DELETE {id}"));
-        self.command(Command::DeleteApp { id: PathId::lenient(&id), force: true });
+        self.command(Command::DeleteApp { id: PathId::lenient(&id), force: true, caller: Caller::default() });
         if self.rng.bool() {
             // Somebody wants it back at once.
             let body = apps::definition(&mut self.rng, &id);
