@@ -26,6 +26,7 @@ mod callbacks;
 pub mod cluster;
 mod driver;
 mod http;
+mod mangle;
 mod options;
 mod profile;
 mod sim;
@@ -34,6 +35,7 @@ mod streams;
 mod time;
 
 pub use http::Fault;
+pub use mangle::{Mangle, ManglePolicy};
 pub use options::{SimOptions, Span, Timeline};
 pub use profile::{Overflow, Profile, TaskIds};
 pub use sim::{Sim, SimError, SimHandle};
