@@ -24,19 +24,27 @@
 
 mod callbacks;
 pub mod cluster;
+mod dcos;
 mod driver;
+mod faults;
 mod http;
+mod line;
 mod mangle;
+mod nodes;
 mod options;
 mod profile;
 mod sim;
 mod sockets;
 mod streams;
 mod time;
+mod tls;
 
+pub use dcos::{DcosOptions, DcosScheme};
 pub use http::Fault;
 pub use mangle::{Mangle, ManglePolicy};
+pub use nodes::{ElectionTimes, NodeProfile};
 pub use options::{SimOptions, Span, Timeline};
 pub use profile::{Overflow, Profile, TaskIds};
 pub use sim::{Sim, SimError, SimHandle};
 pub use time::Time;
+pub use tls::TlsOptions;

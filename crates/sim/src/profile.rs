@@ -3,6 +3,8 @@
 //! The code never asks "which version is this?" but "what does this one do here?". A further version
 //! is a further constructor, not a further branch.
 
+use crate::nodes::NodeProfile;
+
 /// The form of a task's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskIds {
@@ -48,6 +50,8 @@ pub struct Profile {
     pub starting_updates: bool,
     /// Whether `Accept: text/plain` on `/v2/tasks` gives the table of endpoints.
     pub plain_tasks: bool,
+    /// How several nodes behave.
+    pub nodes: NodeProfile,
     /// `maxLaunchDelaySeconds` when an app does not say.
     pub max_launch_delay_seconds: u32,
 }
@@ -69,6 +73,7 @@ impl Profile {
             goal_events: true,
             starting_updates: true,
             plain_tasks: true,
+            nodes: NodeProfile::since_1_7(),
             max_launch_delay_seconds: 300,
         }
     }

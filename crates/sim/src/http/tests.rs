@@ -269,11 +269,11 @@ async fn streams_close_stall_and_are_refused() {
 async fn faults_delay_fail_and_truncate() {
     let sim = start(SimOptions::immediate()).await;
     let handle = sim.handle();
-    handle.set_fault(Fault { status: Some(502), html: true, ..Fault::default() });
+    handle.set_fault(Fault { status: Some(502), html: true, ..Fault::default() }).expect("valid");
     let failed = get(&sim, "/v2/apps").await;
     assert!(failed.status == 502 && failed.text().starts_with("<html>"));
     assert_eq!(get(&sim, "/sim/state").await.status, 200);
-    handle.set_fault(Fault { truncate_bodies: true, delay_ms: 1, ..Fault::default() });
+    handle.set_fault(Fault { truncate_bodies: true, delay_ms: 1, ..Fault::default() }).expect("valid");
     let cut = get(&sim, "/v2/info").await;
     let length: usize = cut.header("Content-Length").expect("a length").parse().expect("a number");
     assert!(cut.body.len() < length);
