@@ -40,7 +40,7 @@ pub(crate) enum Happened {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leadership {
     Leads(usize),
-    Electing { until: Time, wanted: Option<usize>, load: Option<Duration> },
+    Electing { until: Time, wanted: Option<usize>, old: Option<usize>, load: Option<Duration> },
     Loading { node: usize, until: Time },
     Vacant,
 }
@@ -221,14 +221,15 @@ impl Nodes {
     fn elect(&mut self, now: Time, wanted: Option<usize>, times: ElectionTimes) {
         let election = times.election.unwrap_or_else(|| self.draw(self.election));
         let load = times.load.or_else(|| times.election.map(|_| Duration::ZERO));
-        self.leadership = Leadership::Electing { until: now.after(election), wanted, load };
+        let old = self.view().leader;
+        self.leadership = Leadership::Electing { until: now.after(election), wanted, old, load };
     }
 
     /// The election or the loading is over.
     fn go_on(&mut self, now: Time, happened: &mut Vec<Happened>) {
         match self.leadership {
-            Leadership::Electing { wanted, load, .. } => {
-                let Some(node) = self.choose(wanted) else {
+            Leadership::Electing { wanted, old, load, .. } => {
+                let Some(node) = self.choose(wanted, old) else {
                     self.leadership = Leadership::Vacant;
                     return;
                 };
@@ -243,16 +244,16 @@ impl Nodes {
         }
     }
 
-    /// The wanted one if it is up, else any that is up and stays.
-    fn choose(&mut self, wanted: Option<usize>) -> Option<usize> {
+    /// The wanted one if it is up, else any that is up and stays; the old leader only if there is no other.
+    fn choose(&mut self, wanted: Option<usize>, old: Option<usize>) -> Option<usize> {
         let up: Vec<usize> = (0..self.nodes.len()).filter(|&node| !self.nodes[node].down).collect();
         if let Some(wanted) = wanted.filter(|wanted| up.contains(wanted)) {
             self.nodes[wanted].come();
             return Some(wanted);
         }
-        let staying: Vec<usize> =
-            up.iter().copied().filter(|&node| self.nodes[node].exit_at.is_none()).collect();
-        self.rng.choice(staying)
+        let staying: Vec<usize> = up.into_iter().filter(|&node| self.nodes[node].exit_at.is_none()).collect();
+        let others: Vec<usize> = staying.iter().copied().filter(|&node| Some(node) != old).collect();
+        self.rng.choice(if others.is_empty() { staying } else { others })
     }
 
     fn draw(&mut self, span: Span) -> Duration {
