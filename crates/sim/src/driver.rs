@@ -300,7 +300,7 @@ impl World {
                     }
                 }
                 // Without a leader there is nobody to tell it, and later it is not made up for.
-                Effect::Event(_) if self.nodes.view().serving().is_none() => {}
+                Effect::Event(_) if !self.nodes.is_led() => {}
                 Effect::Event(event) => {
                     self.streams.publish(&event);
                     self.callbacks.publish(&event);

@@ -11,8 +11,10 @@
 //!   Command, query     <----- driver: real clock, one owner ------>
 //!                              |  ^
 //!                    (state, command or time) -> effects
-//!                         [ cluster: pure ]
+//!                 [ cluster: pure ]   [ nodes: pure, who leads ]
 //! ```
+//! What goes wrong on purpose is decided in `faults`, for requests at the node that they come to, for each stream and
+//! callback by a [`Mangle`] of its own.
 //!
 //! **In:** Marathon's HTTP API ([`Sim::addr`]), the control API below `/sim/` on the same port, and the same controls
 //! in process ([`SimHandle`]). **Out:** answers, the event stream, HTTP callbacks, and, if asked for, a real HTTP server

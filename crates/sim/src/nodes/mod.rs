@@ -123,6 +123,11 @@ impl Nodes {
         View { up, stops, leader, ready }
     }
 
+    /// Whether some node serves requests.
+    pub(crate) fn is_led(&self) -> bool {
+        matches!(self.leadership, Leadership::Leads(_))
+    }
+
     /// When something happens by itself.
     pub(crate) fn wake_at(&self) -> Option<Time> {
         let of_nodes = self.nodes.iter().flat_map(|node| node.exit_at.into_iter().chain(node.back_at));
@@ -365,7 +370,7 @@ mod tests {
                     Happened::Leads(_) => { prop_assert!(!leads); leads = true; }
                 }
             }
-            prop_assert!(leads && nodes.view().serving().is_some());
+            prop_assert!(leads && nodes.is_led() && nodes.view().serving().is_some());
         }
     }
 }
