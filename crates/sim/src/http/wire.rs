@@ -330,6 +330,7 @@ pub(crate) async fn write_response<S: AsyncWrite + Unpin>(
     let pad = sent - body.len() as u64;
     if let Some(rate) = manner.bytes_per_second {
         stream.write_all(head.as_bytes()).await?;
+        stream.flush().await?;
         return timeout(SLOW_TIME, write_slowly(stream, body, pad, rate)).await.unwrap_or_else(late);
     }
     let written = async {
