@@ -4,13 +4,15 @@
 //! meanwhile is skipped, not queued.
 
 use crate::cluster::Event;
+use crate::faults::Faults;
+use crate::line::Line;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -28,13 +30,21 @@ const BACKOFF_EXPONENT_MAX: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Callbacks {
     subscribers: BTreeMap<String, mpsc::Sender<Arc<str>>>,
+    faults: Arc<Faults>,
+    /// So that each one's dice are its own.
+    seed: u64,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
 
 impl Callbacks {
-    pub(crate) fn new(tracker: TaskTracker, shutdown: CancellationToken) -> Callbacks {
-        Callbacks { subscribers: BTreeMap::new(), tracker, shutdown }
+    pub(crate) fn new(
+        faults: Arc<Faults>,
+        seed: u64,
+        tracker: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Callbacks {
+        Callbacks { subscribers: BTreeMap::new(), faults, seed, tracker, shutdown }
     }
 
     /// Adds a subscriber; it may be there already.
@@ -54,11 +64,12 @@ impl Callbacks {
         }
         let (sender, events) = mpsc::channel(QUEUE_MAX);
         self.subscribers.insert(text.to_owned(), sender);
-        let shutdown = self.shutdown.clone();
+        self.seed = self.seed.wrapping_add(1);
+        let (shutdown, faults, line) = (self.shutdown.clone(), self.faults.clone(), Line::new(self.seed));
         self.tracker.spawn(async move {
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = deliver(url, events) => {}
+                () = deliver(url, events, line, &faults) => {}
             }
         });
         Ok(())
@@ -83,20 +94,30 @@ impl Callbacks {
     }
 }
 
-async fn deliver(url: Url, mut events: mpsc::Receiver<Arc<str>>) {
+async fn deliver(url: Url, mut events: mpsc::Receiver<Arc<str>>, mut line: Line<Arc<str>>, faults: &Faults) {
     let mut failures: u32 = 0;
     let mut resume = Instant::now();
-    while let Some(body) = events.recv().await {
-        if Instant::now() < resume {
-            continue;
-        }
-        match timeout(SLOW_AFTER, post(&url, &body)).await {
-            Ok(Ok(())) => failures = 0,
-            failed => {
-                tracing::debug!(%url, ?failed, "callback failed");
-                failures = (failures + 1).min(BACKOFF_EXPONENT_MAX);
-                resume = Instant::now() + Duration::from_secs(1 << failures);
+    loop {
+        for body in line.pop_due() {
+            if Instant::now() < resume {
+                continue;
             }
+            match timeout(SLOW_AFTER, post(&url, &body)).await {
+                Ok(Ok(())) => failures = 0,
+                failed => {
+                    tracing::debug!(%url, ?failed, "callback failed");
+                    failures = (failures + 1).min(BACKOFF_EXPONENT_MAX);
+                    resume = Instant::now() + Duration::from_secs(1 << failures);
+                }
+            }
+        }
+        let due = line.next_due();
+        tokio::select! {
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            event = events.recv() => match event {
+                Some(event) => line.push(&faults.callbacks(), event),
+                None => break,
+            },
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::callbacks::Callbacks;
 use crate::cluster::{Answer, Cluster, Command, Effect, Step, Ticket};
+use crate::nodes::{ElectionTimes, Happened, Nodes, View};
 use crate::sockets::Sockets;
 use crate::streams::{Stream, Streams};
 use crate::time::Time;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,20 @@ pub(crate) enum Message {
     Subscribe { url: String, client_ip: String, reply: oneshot::Sender<Answer> },
     Unsubscribe { url: String, client_ip: String, reply: oneshot::Sender<Answer> },
     Subscriptions(oneshot::Sender<Vec<String>>),
+    Nodes { change: NodeChange, reply: oneshot::Sender<()> },
+}
+
+/// What happens to the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NodeChange {
+    /// The leader gives up.
+    Leader { wanted: Option<usize>, times: ElectionTimes },
+    /// The node that leads goes by another name from now on, as if that one had taken over without a pause.
+    Rename(String),
+    /// The node's process ends, for good or for a time.
+    Stop { node: usize, back_after: Option<Duration> },
+    /// The node's process is started.
+    Start(usize),
 }
 
 /// The way to the driver.
@@ -35,6 +50,7 @@ pub(crate) struct Driver {
     messages: mpsc::Sender<Message>,
     /// The status of an answer that takes too long.
     late_status: u16,
+    view: watch::Receiver<View>,
 }
 
 impl Driver {
@@ -93,6 +109,16 @@ impl Driver {
         self.ask(|reply| Message::Unsubscribe { url, client_ip, reply }).await.unwrap_or_else(|late| late)
     }
 
+    /// Who is up and who leads, as it is now and as it changes.
+    pub(crate) fn view(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// Changes something about the nodes; an error is the answer of a simulation that is gone.
+    pub(crate) async fn change_nodes(&self, change: NodeChange) -> Result<(), Answer> {
+        self.ask(|reply| Message::Nodes { change, reply }).await
+    }
+
     pub(crate) async fn subscriptions(&self) -> Result<Vec<String>, Answer> {
         self.ask(Message::Subscriptions).await
     }
@@ -131,6 +157,10 @@ pub(crate) struct World {
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
     last_ticket: Ticket,
     messages: mpsc::Receiver<Message>,
+    nodes: Nodes,
+    /// What each node is called when it leads.
+    names: Vec<String>,
+    view: watch::Sender<View>,
 }
 
 impl World {
@@ -140,12 +170,26 @@ impl World {
         streams: Streams,
         callbacks: Callbacks,
         sockets: Sockets,
+        nodes: Nodes,
+        names: Vec<String>,
     ) -> (World, Driver) {
         let (sender, messages) = mpsc::channel(QUEUE_MAX);
         let late_status = cluster.profile().late_status;
-        let waiting = HashMap::new();
-        let world = World { cluster, clock, streams, callbacks, sockets, waiting, last_ticket: 0, messages };
-        (world, Driver { messages: sender, late_status })
+        let (view, seen) = watch::channel(nodes.view());
+        let world = World {
+            cluster,
+            clock,
+            streams,
+            callbacks,
+            sockets,
+            waiting: HashMap::new(),
+            last_ticket: 0,
+            messages,
+            nodes,
+            names,
+            view,
+        };
+        (world, Driver { messages: sender, late_status, view: seen })
     }
 
     /// Runs until `shutdown`.
@@ -153,7 +197,8 @@ impl World {
         /// Stands for "no timer"; waking up once an hour for nothing costs nothing.
         const IDLE: Duration = Duration::from_secs(3600);
         loop {
-            let due = self.cluster.wake_at().and_then(|at| self.clock.instant(at));
+            let due = self.cluster.wake_at().into_iter().chain(self.nodes.wake_at()).min();
+            let due = due.and_then(|at| self.clock.instant(at));
             let wake = due.unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -164,6 +209,8 @@ impl World {
                 () = sleep_until(wake) => {
                     let step = self.cluster.advance(self.clock.now());
                     self.act(step);
+                    let happened = self.nodes.advance(self.clock.now());
+                    self.follow_nodes(happened);
                 }
             }
         }
@@ -201,8 +248,38 @@ impl World {
                 self.callbacks.unsubscribe(&url);
                 self.give(Command::Unsubscribed { client_ip, url }, Some(reply));
             }
+            Message::Nodes { change, reply } => {
+                self.change_nodes(change);
+                let _ = reply.send(());
+            }
             Message::Subscriptions(reply) => drop(reply.send(self.callbacks.urls())),
         }
+    }
+
+    fn change_nodes(&mut self, change: NodeChange) {
+        let now = self.clock.now();
+        let happened = match change {
+            NodeChange::Leader { wanted, times } => self.nodes.change(now, wanted, times),
+            NodeChange::Rename(leader) => return self.give(Command::ChangeLeader { leader }, None),
+            NodeChange::Stop { node, back_after } => self.nodes.stop(now, node, back_after),
+            NodeChange::Start(node) => self.nodes.start(now, node),
+        };
+        self.follow_nodes(happened);
+    }
+
+    fn follow_nodes(&mut self, happened: Vec<Happened>) {
+        for happened in happened {
+            match happened {
+                Happened::Lost => self.streams.close_all(),
+                Happened::Leads(node) => {
+                    let leader = self.names.get(node).cloned().unwrap_or_default();
+                    self.give(Command::ChangeLeader { leader }, None);
+                }
+            }
+        }
+        // Only now: who sees the new leader shall find it without the old one's health results.
+        let view = self.nodes.view();
+        self.view.send_if_modified(|seen| std::mem::replace(seen, view.clone()) != view);
     }
 
     fn give(&mut self, command: Command, reply: Option<oneshot::Sender<Answer>>) {
@@ -225,6 +302,8 @@ impl World {
                         let _ = reply.send(answer);
                     }
                 }
+                // Without a leader there is nobody to tell it, and later it is not made up for.
+                Effect::Event(_) if !self.nodes.is_led() => {}
                 Effect::Event(event) => {
                     self.streams.publish(&event);
                     self.callbacks.publish(&event);

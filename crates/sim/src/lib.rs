@@ -11,8 +11,10 @@
 //!   Command, query     <----- driver: real clock, one owner ------>
 //!                              |  ^
 //!                    (state, command or time) -> effects
-//!                         [ cluster: pure ]
+//!                 [ cluster: pure ]   [ nodes: pure, who leads ]
 //! ```
+//! What goes wrong on purpose is decided in `faults`, for requests at the node that they come to, for each stream and
+//! callback by a [`Mangle`] of its own.
 //!
 //! A [`scenario`] says what happens when; it is played by the shell, or without a clock as a rehearsal.
 //!
@@ -26,8 +28,13 @@
 
 mod callbacks;
 pub mod cluster;
+mod dcos;
 mod driver;
+mod faults;
 mod http;
+mod line;
+mod mangle;
+mod nodes;
 mod options;
 mod profile;
 pub mod scenario;
@@ -35,8 +42,12 @@ mod sim;
 mod sockets;
 mod streams;
 mod time;
+mod tls;
 
+pub use dcos::{DcosOptions, DcosScheme};
 pub use http::Fault;
+pub use mangle::{Mangle, ManglePolicy};
+pub use nodes::{ElectionTimes, NodeProfile};
 pub use options::{SimOptions, Span, Timeline};
 pub use profile::{
     Addresses, AppShape, Bare, EventShape, EventStream, FailedCheckId, IpPerTask, Overflow, PlainTasks,
@@ -44,3 +55,4 @@ pub use profile::{
 };
 pub use sim::{Sim, SimError, SimHandle};
 pub use time::Time;
+pub use tls::TlsOptions;

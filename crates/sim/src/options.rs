@@ -1,6 +1,8 @@
 //! What can be set when a simulated Marathon is started.
 
+use crate::dcos::DcosOptions;
 use crate::profile::Profile;
+use crate::tls::TlsOptions;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,6 +50,12 @@ pub struct Timeline {
     pub offer_retry: Duration,
     /// Until surplus or missing instances are noticed outside of deployments (`--scale_apps_interval`). Default 300 s.
     pub scale_check: Duration,
+    /// From the end of one leader until the next one is known. Default 12 s.
+    pub election: Span,
+    /// From then until the new leader has loaded its state and serves requests. Default 2 to 20 s.
+    pub load: Span,
+    /// Until a node whose process has ended by itself is up again. Default 3 to 6 s.
+    pub node_restart: Span,
 }
 
 impl Default for Timeline {
@@ -61,6 +69,9 @@ impl Default for Timeline {
             visibility_lag: Span::millis(5, 50),
             offer_retry: Duration::from_secs(5),
             scale_check: Duration::from_secs(300),
+            election: Span::exactly(12_000),
+            load: Span::millis(2000, 20_000),
+            node_restart: Span::millis(3000, 6000),
         }
     }
 }
@@ -78,6 +89,9 @@ impl Timeline {
             visibility_lag: Span::exactly(0),
             offer_retry: Duration::from_millis(20),
             scale_check: Duration::from_secs(300),
+            election: Span::exactly(1),
+            load: Span::exactly(1),
+            node_restart: Span::exactly(1),
         }
     }
 }
@@ -93,6 +107,8 @@ pub struct SimOptions {
     pub profile: Profile,
     /// How long things take.
     pub timeline: Timeline,
+    /// How many Marathon nodes there are, at least one; one leads, the others follow. Default 1.
+    pub nodes: usize,
     /// How many agents the cluster has, at least one. Default 3.
     pub agents: usize,
     /// Attributes of the agents: the first agent has the first value of each list, and so on round and round. They can
@@ -106,6 +122,10 @@ pub struct SimOptions {
     pub task_sockets: bool,
     /// `user:password` that every request has to bring. Default none.
     pub credentials: Option<String>,
+    /// Logins and tokens as in a DC/OS cluster, in place of `credentials`. Default none.
+    pub dcos: Option<DcosOptions>,
+    /// Whether it speaks HTTPS, and with which certificate. Default none: HTTP.
+    pub tls: Option<TlsOptions>,
     /// Whether `/v2/eventSubscriptions` works (`--event_subscriber http_callback`). Default true, also for versions
     /// from 1.5 on, which have no callbacks: receivers can be tested with any version. False is the truth about those.
     pub callbacks: bool,
@@ -113,7 +133,7 @@ pub struct SimOptions {
     pub heartbeat: Duration,
     /// How many events may wait for one stream; `None` is the profile's number.
     pub stream_buffer: Option<usize>,
-    /// `host:port` that leads; `None` is the address the simulation listens on.
+    /// What the first node is called as leader, `host:port`; `None` is the address it listens on.
     pub leader: Option<String>,
     /// The range that service ports are taken from (`--local_port_min`, `--local_port_max`). Default 10000 to 20000.
     pub service_ports: (u16, u16),
@@ -130,12 +150,15 @@ impl Default for SimOptions {
             speed: 1.0,
             profile: Profile::default(),
             timeline: Timeline::default(),
+            nodes: 1,
             agents: 3,
             agent_attributes: BTreeMap::new(),
             task_killing: true,
             healthy: true,
             task_sockets: false,
             credentials: None,
+            dcos: None,
+            tls: None,
             callbacks: true,
             heartbeat: Duration::from_secs(10),
             stream_buffer: None,

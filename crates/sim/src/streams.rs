@@ -95,14 +95,17 @@ impl Streams {
         };
         let (bytes, light) = (frame(&event.body), event.light.as_deref().map(frame));
         let frame = Arc::new(Frame { event_type: event.event_type.clone(), bytes, light });
-        for client in &self.clients {
-            let full =
-                matches!(client.frames.try_send(frame.clone()), Err(mpsc::error::TrySendError::Full(_)));
-            if full && self.overflow == Overflow::Close {
+        let overflow = self.overflow;
+        self.clients.retain(|client| match client.frames.try_send(frame.clone()) {
+            // Its connection has gone before it could say so.
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(_)) if overflow == Overflow::Close => {
                 tracing::debug!(remote = %client.remote, "stream closed: its reader does not keep up");
                 client.closed.cancel();
+                true
             }
-        }
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
+        });
     }
 
     /// Ends all streams without a word.

@@ -25,6 +25,23 @@ impl Time {
     }
 }
 
+impl Time {
+    /// As HTTP writes it: `Mon, 05 Jan 2026 10:00:00 GMT`.
+    pub(crate) fn http_date(self) -> String {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (days, in_day) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        let (year, month, day) = civil_from_days(days);
+        let name = |names: &'static [&'static str], at: u64| {
+            usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or_default()
+        };
+        let (weekday, month) = (name(&DAYS, days % 7), name(&MONTHS, month - 1));
+        let (hour, minute, second) = (in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1000 % 60);
+        format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    }
+}
+
 impl fmt::Display for Time {
     /// ISO 8601 in UTC with milliseconds: `2026-01-05T10:00:00.123Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,6 +76,12 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writes_dates_as_http_does() {
+        assert_eq!(Time(0).http_date(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(Time(784_111_777_123).http_date(), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
 
     #[test]
     fn writes_iso_with_milliseconds() {

@@ -60,7 +60,10 @@ const OUTSIDE: &[&str] = &["tests", "bench"];
 const HOMES: &[(&str, &[&str])] = &[
     ("redb", &["store-embedded"]),
     ("reqwest", &["wire", "tests", "bench"]),
-    ("rustls", &["wire", "tests", "bench"]),
+    ("rustls", &["wire", "sim", "tests", "bench"]),
+    ("tokio-rustls", &["sim"]),
+    ("ring", &["wire", "sim"]),
+    ("rcgen", &["sim"]),
     ("rustls-native-certs", &["wire"]),
     ("ring", &["wire"]),
     ("axum", &["web"]),

@@ -134,6 +134,9 @@ pub(crate) struct SimArgs {
     /// The Marathon version that is imitated [default: the scenario's, or 1.8]
     #[arg(long)]
     pub(crate) profile: Option<String>,
+    /// Number of Marathon nodes: one leads, the others listen on the ports that follow and pass requests on
+    #[arg(long, default_value = "1")]
+    pub(crate) nodes: std::num::NonZeroUsize,
     /// Number of agents [default: the scenario's, or 3]
     #[arg(long)]
     pub(crate) agents: Option<std::num::NonZeroUsize>,
@@ -155,6 +158,33 @@ pub(crate) struct SimArgs {
     /// user:password that every request has to bring
     #[arg(long, hide_env_values = true, env = "MCONN_SIM_CREDENTIALS", value_name = "USER:PASSWORD")]
     pub(crate) credentials: Option<String>,
+    /// Speak HTTPS, with a certificate of an authority that is made up at the start
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Where that authority's certificate is written; without it to a temporary file that is removed at the end
+    #[arg(long, requires = "tls", value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Speak HTTPS with this certificate chain (PEM)
+    #[arg(long, requires = "tls_key", conflicts_with = "tls", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert (PEM)
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Stand behind DC/OS: every request needs a token, which /acs/api/v1/auth/login gives
+    #[arg(long, conflicts_with = "credentials")]
+    pub(crate) dcos: bool,
+    /// A user who can log in, repeatable; bootstrapuser:deleteme if nobody is named
+    #[arg(long = "dcos-user", requires = "dcos", value_parser = user, value_name = "UID:PASSWORD")]
+    pub(crate) dcos_users: Vec<(String, String)>,
+    /// A service account with its public key (PEM, RSA), repeatable
+    #[arg(long = "dcos-key", requires = "dcos", value_parser = account, value_name = "UID=FILE")]
+    pub(crate) dcos_keys: Vec<(String, String)>,
+    /// Say oauthjwt instead of acsjwt in 401, as open DC/OS does
+    #[arg(long, requires = "dcos")]
+    pub(crate) dcos_oauth: bool,
+    /// How long a token is good for; five days unless given
+    #[arg(long, requires = "dcos", value_parser = duration, value_name = "TIME")]
+    pub(crate) token_lifetime: Option<Duration>,
     /// Refuse /v2/eventSubscriptions (HTTP callbacks)
     #[arg(long)]
     pub(crate) no_callbacks: bool,
@@ -167,6 +197,12 @@ pub(crate) struct SimArgs {
     /// Running tasks of each app that --fill-apps puts in place
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) fill_tasks: u32,
+}
+
+impl SimArgs {
+    pub(crate) fn is_https(&self) -> bool {
+        self.tls || self.tls_cert.is_some()
+    }
 }
 
 /// What to check.
@@ -425,6 +461,21 @@ fn attribute(text: &str) -> Result<(String, Vec<String>), String> {
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
     if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("expected a number above 0".to_owned()) }
+}
+
+/// `UID:PASSWORD`; further colons are the password's.
+fn user(text: &str) -> Result<(String, String), String> {
+    pair(text, ':').ok_or_else(|| "expected UID:PASSWORD".to_owned())
+}
+
+/// `UID=FILE`
+fn account(text: &str) -> Result<(String, String), String> {
+    pair(text, '=').ok_or_else(|| "expected UID=FILE".to_owned())
+}
+
+fn pair(text: &str, separator: char) -> Option<(String, String)> {
+    let (first, second) = text.split_once(separator)?;
+    (!first.is_empty() && !second.is_empty()).then(|| (first.to_owned(), second.to_owned()))
 }
 
 #[cfg(test)]

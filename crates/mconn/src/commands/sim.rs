@@ -1,9 +1,12 @@
 //! `mconn sim`: the simulated Marathon on its own.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
-use mconn_sim::{Profile, Sim, SimError, SimOptions};
+use mconn_sim::{DcosOptions, DcosScheme, Profile, Sim, SimError, SimOptions, TlsOptions};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::scenario;
@@ -24,10 +27,13 @@ pub(crate) async fn run(args: &SimArgs) -> Result<(), Report> {
         seed: args.seed.unwrap_or(defaults.seed),
         speed: args.speed.unwrap_or(defaults.speed),
         profile,
+        nodes: args.nodes.get(),
         agents: args.agents.map_or(defaults.agents, std::num::NonZero::get),
         agent_attributes: args.agent_attribute.iter().cloned().collect(),
         task_sockets: args.task_sockets,
         credentials: args.credentials.clone().filter(|text| !text.is_empty()),
+        dcos: args.dcos.then(|| read_dcos(args)).transpose()?,
+        tls: read_tls(args)?,
         callbacks: !args.no_callbacks,
         initial_apps,
         ..defaults
@@ -48,10 +54,20 @@ pub(crate) async fn run(args: &SimArgs) -> Result<(), Report> {
     if args.fill_apps > 0 {
         sim.handle().fill(args.fill_apps, args.fill_tasks).await;
     }
+    let ca = sim.ca_pem().map(|pem| CaFile::write(args.tls_ca.as_deref(), pem)).transpose()?;
     println!("simulated Marathon {profile} listens on {}", sim.url());
     println!("  apps      {}/v2/apps", sim.url());
     println!("  events    curl -N -H 'Accept: text/event-stream' {}/v2/events", sim.url());
     println!("  controls  {}/sim/state", sim.url());
+    for address in &sim.addresses()[1..] {
+        println!("  follower  {}://{address}", if args.is_https() { "https" } else { "http" });
+    }
+    if let Some(ca) = &ca {
+        println!("  CA file   {}", ca.path.display());
+    }
+    if args.dcos {
+        println!("  login     {}/acs/api/v1/auth/login", sim.url());
+    }
     if let Some(scenario) = scenario {
         println!(
             "  scenario  {} ({} steps), {}/sim/scenario",
@@ -86,6 +102,69 @@ pub(crate) fn sim_report(error: &SimError) -> Report {
         SimError::InitialApps { .. } => {
             report.hint("see --apps: definitions are refused as Marathon would refuse them")
         }
+        SimError::Tls { .. } => report
+            .hint("--tls-cert takes the chain as PEM, --tls-key its private key; --tls alone makes both up"),
+        SimError::Dcos { .. } => {
+            report.hint("--dcos-key takes UID=FILE with an RSA public key: openssl pkey -in KEY -pubout")
+        }
+    }
+}
+
+/// Who can log in; the user that a fresh DC/OS has, unless somebody is named.
+fn read_dcos(args: &SimArgs) -> Result<DcosOptions, Report> {
+    let mut users: BTreeMap<String, String> = args.dcos_users.iter().cloned().collect();
+    let mut accounts = BTreeMap::new();
+    for (uid, file) in &args.dcos_keys {
+        accounts.insert(uid.clone(), read_text(Path::new(file))?);
+    }
+    if users.is_empty() && accounts.is_empty() {
+        users.insert("bootstrapuser".to_owned(), "deleteme".to_owned());
+    }
+    let scheme = if args.dcos_oauth { DcosScheme::Oauth } else { DcosScheme::Acs };
+    let token_lifetime = args.token_lifetime.unwrap_or(DcosOptions::default().token_lifetime);
+    Ok(DcosOptions { users, accounts, token_lifetime, scheme })
+}
+
+fn read_tls(args: &SimArgs) -> Result<Option<TlsOptions>, Report> {
+    match (&args.tls_cert, &args.tls_key) {
+        (Some(certificates), Some(key)) => {
+            let (certificates, key) = (read_text(certificates)?, read_text(key)?);
+            Ok(Some(TlsOptions::Pem { certificates, key }))
+        }
+        _ => Ok(args.tls.then_some(TlsOptions::Generated)),
+    }
+}
+
+fn read_text(file: &Path) -> Result<String, Report> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Report::usage(format!("cannot read {}", file.display())).because(&error))
+}
+
+/// The certificate of the authority that was made up, where clients can read it.
+struct CaFile {
+    path: PathBuf,
+    /// Removed at the end; a file that was asked for by name stays.
+    _dir: Option<TempDir>,
+}
+
+impl CaFile {
+    fn write(wanted: Option<&Path>, pem: &str) -> Result<CaFile, Report> {
+        let failed = |error: &std::io::Error| {
+            Report::could_not_run("the CA file cannot be written")
+                .because(error)
+                .hint("--tls-ca names another one")
+        };
+        let (path, dir) = match wanted {
+            Some(path) => (path.to_owned(), None),
+            None => {
+                let dir = tempfile::Builder::new().prefix("mconn-sim-").tempdir();
+                let dir = dir.map_err(|error| failed(&error))?;
+                (dir.path().join("ca.pem"), Some(dir))
+            }
+        };
+        let mut file = std::fs::File::create(&path).map_err(|error| failed(&error))?;
+        file.write_all(pem.as_bytes()).map_err(|error| failed(&error))?;
+        Ok(CaFile { path, _dir: dir })
     }
 }
 

@@ -5,9 +5,16 @@ use super::scenario;
 use super::wire::{Request, Response};
 use super::{Shared, answer, body_json, json, late, message, path_id};
 use crate::cluster::{AgentFate, BusTrouble, Cluster, Command, Fate, PathId};
+use crate::driver::NodeChange;
+use crate::nodes::ElectionTimes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a node may take to listen again.
+const LISTEN_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -29,8 +36,33 @@ struct Switch {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Leader {
-    leader: String,
+    /// A node's number or address; any other name is one that the leader goes by from now on.
+    leader: Option<NodeName>,
+    election_ms: Option<u64>,
+    load_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NodeName {
+    Number(usize),
+    Name(String),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Stop {
+    for_ms: Option<u64>,
+}
+
+/// What `POST /sim/fault` takes: one, or several at once.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    More(Vec<Value>),
+    One(Value),
 }
 
 #[derive(Deserialize)]
@@ -86,9 +118,21 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
             shared.stall(switch.on);
             done()
         }),
-        ("POST", ["fault"]) => read::<Fault>(request).map(|fault| set_fault(fault, shared)),
-        ("GET", ["fault"]) => Ok(json(serde_json::to_string(&shared.fault()).unwrap_or_default())),
-        ("DELETE", ["fault"]) => Ok(set_fault(Fault::default(), shared)),
+        ("POST", ["fault"]) => set_faults(request, shared),
+        ("GET", ["fault"]) => Ok(json(serde_json::to_string(&shared.faults().all()).unwrap_or_default())),
+        ("DELETE", ["fault"]) => {
+            Ok(shared.faults().set(Vec::new()).map_or_else(|why| message(422, why), |()| done()))
+        }
+        ("POST", ["tokens", "expire"]) if shared.expire_tokens() => Ok(done()),
+        ("POST", ["tokens", "expire"]) => {
+            Ok(message(422, "there are no tokens: the simulator was started without DC/OS"))
+        }
+        ("GET", ["nodes"]) => Ok(nodes(shared)),
+        ("POST", ["nodes", node, "stop"]) => stop_node(request, node, shared).await,
+        ("POST", ["nodes", node, "start"]) => match node_number(node, shared) {
+            Ok(node) => change_nodes(NodeChange::Start(node), shared).await,
+            Err(refused) => Err(refused),
+        },
         ("POST", ["leader", "change"]) => change_leader(request, shared).await,
         ("POST", ["fill"]) => fill(request, shared).await,
         _ => return Some(message(404, "no such control")),
@@ -137,17 +181,73 @@ async fn raw_event(request: &Request, shared: &Shared) -> Result<Response, Respo
     Ok(give(Command::RawEvent { body }, shared).await)
 }
 
-fn set_fault(fault: Fault, shared: &Shared) -> Response {
-    if !fault.is_valid() {
-        return message(422, "status has to be from 200 to 599");
+fn set_faults(request: &Request, shared: &Shared) -> Result<Response, Response> {
+    let faults = match read(request)? {
+        OneOrMore::More(faults) => faults,
+        OneOrMore::One(fault) => vec![fault],
+    };
+    let faults: Result<Vec<Fault>, _> = faults.into_iter().map(serde_json::from_value).collect();
+    let faults = faults.map_err(|error| message(422, &error.to_string()))?;
+    shared.faults().set(faults).map_err(|why| message(422, why))?;
+    Ok(done())
+}
+
+fn nodes(shared: &Shared) -> Response {
+    let view = shared.driver.view();
+    let view = view.borrow();
+    let of = |(node, port): (usize, &super::Port)| {
+        json!({ "node": node, "address": port.addr.to_string(), "up": view.up[node], "stops": view.stops[node],
+            "elected": view.leader == Some(node), "ready": view.serving() == Some(node) })
+    };
+    let all: Vec<Value> = shared.ports.iter().enumerate().map(of).collect();
+    json(Value::Array(all).to_string())
+}
+
+fn node_number(text: &str, shared: &Shared) -> Result<usize, Response> {
+    let number = text.parse().ok().filter(|&number| number < shared.ports.len());
+    number.ok_or_else(|| message(404, &format!("there is no node {text}; they are numbered from 0")))
+}
+
+/// Carries it out, and waits until listeners are as they shall be.
+async fn change_nodes(change: NodeChange, shared: &Shared) -> Result<Response, Response> {
+    shared.driver.change_nodes(change).await.map_err(|late| answer(late, None))?;
+    if timeout(LISTEN_TIME, shared.settle()).await.is_err() {
+        return Err(message(503, "a node does not listen yet: its port is in use"));
     }
-    shared.set_fault(fault);
-    done()
+    Ok(done())
+}
+
+async fn stop_node(request: &Request, node: &str, shared: &Shared) -> Result<Response, Response> {
+    let node = node_number(node, shared)?;
+    let Stop { for_ms } = if request.body.is_empty() { Stop::default() } else { read(request)? };
+    let others = shared.driver.view().borrow().up.iter().enumerate().any(|(other, up)| *up && other != node);
+    if !others && for_ms.is_none() {
+        let why = "no node would be left to start it again; forMs brings it back by itself after a time";
+        return Err(message(409, why));
+    }
+    change_nodes(NodeChange::Stop { node, back_after: for_ms.map(Duration::from_millis) }, shared).await
 }
 
 async fn change_leader(request: &Request, shared: &Shared) -> Result<Response, Response> {
-    let Leader { leader } = read(request)?;
-    Ok(give(Command::ChangeLeader { leader }, shared).await)
+    let Leader { leader, election_ms, load_ms } = read(request)?;
+    let times = ElectionTimes {
+        election: election_ms.map(Duration::from_millis),
+        load: load_ms.map(Duration::from_millis),
+    };
+    let wanted = match leader {
+        None => None,
+        Some(NodeName::Number(number)) => Some(node_number(&number.to_string(), shared)?),
+        Some(NodeName::Name(name)) => {
+            match shared.ports.iter().position(|port| port.addr.to_string() == name) {
+                Some(node) => Some(node),
+                None if times == ElectionTimes::default() => {
+                    return change_nodes(NodeChange::Rename(name), shared).await;
+                }
+                None => return Err(message(422, "only one of the nodes can be elected; see /sim/nodes")),
+            }
+        }
+    };
+    change_nodes(NodeChange::Leader { wanted, times }, shared).await
 }
 
 async fn fill(request: &Request, shared: &Shared) -> Result<Response, Response> {

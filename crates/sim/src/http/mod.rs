@@ -1,11 +1,16 @@
 //! The HTTP side: connections, who may come in, what goes wrong on purpose, and which route answers.
 
 mod apps;
+mod auth;
+mod conn;
 mod control;
 mod events;
 mod fault;
+mod finish;
 mod groups;
+mod node;
 mod pods;
+mod proxy;
 mod scenario;
 mod small;
 mod tasks;
@@ -14,60 +19,101 @@ mod tests;
 mod wire;
 
 pub use fault::Fault;
+pub(crate) use node::run as run_node;
 pub(crate) use scenario::perform;
 
 use crate::cluster::{Answer, PathId};
 use crate::driver::Driver;
+use crate::faults::{Damage, Faults};
 use crate::options::SimOptions;
 use crate::profile::EventStream;
-use base64::Engine;
-use bytes::{Bytes, BytesMut};
-use flate2::{Compression, write::GzEncoder};
+use auth::Guard;
+use bytes::BytesMut;
+use conn::Conn;
+use finish::finish;
+use rustls::ServerConfig;
 use serde_json::Value;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncReadExt;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use wire::{Manner, NoRequest, Request, Response, read_request, write_response};
 
-/// Connections at one time; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 4096;
-/// Smaller bodies are not worth compressing.
-const GZIP_FROM: usize = 256;
-/// Larger bodies are compressed aside, so that other connections are not held up.
-const GZIP_ASIDE_FROM: usize = 64 * 1024;
+/// How long a connection is kept whose request is not answered on purpose.
+const HANG_TIME: Duration = Duration::from_secs(600);
 
-/// What all connections share.
+/// One node as its connections see it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    options: SimOptions,
-    driver: Driver,
+    common: Arc<Common>,
+    node: usize,
     addr: SocketAddr,
-    shutdown: CancellationToken,
-    fault: Mutex<Fault>,
-    stalled: watch::Sender<bool>,
-    stage: scenario::Stage,
-    /// The `Authorization` header that is let in.
-    authorization: Option<String>,
 }
 
-impl Shared {
+/// What all nodes share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    options: SimOptions,
+    driver: Driver,
+    shutdown: CancellationToken,
+    faults: Arc<Faults>,
+    stalled: watch::Sender<bool>,
+    stage: scenario::Stage,
+    guard: Guard,
+    tls: Option<Arc<ServerConfig>>,
+    ports: Vec<Port>,
+}
+
+/// What the others know of a node.
+#[derive(Debug)]
+struct Port {
+    addr: SocketAddr,
+    listening: watch::Sender<bool>,
+    /// Its connections to the leader.
+    proxied: Arc<Semaphore>,
+}
+
+impl Deref for Shared {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
+impl Common {
+    /// # Errors
+    /// Why nobody could log in.
     pub(crate) fn new(
         options: SimOptions,
         driver: Driver,
-        addr: SocketAddr,
+        addresses: &[SocketAddr],
+        faults: Arc<Faults>,
+        tls: Option<Arc<ServerConfig>>,
         shutdown: CancellationToken,
-    ) -> Shared {
-        let encode =
-            |text: &String| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
-        let authorization = options.credentials.as_ref().map(encode);
+    ) -> Result<Common, String> {
+        let guard = Guard::new(&options)?;
+        let port = |&addr: &SocketAddr| Port {
+            addr,
+            listening: watch::channel(true).0,
+            proxied: Arc::new(Semaphore::new(options.profile.nodes.proxied_max)),
+        };
+        let ports = addresses.iter().map(port).collect();
         let (stalled, _) = watch::channel(false);
-        let stage = scenario::Stage::default();
-        Shared { options, driver, addr, shutdown, fault: Mutex::default(), stalled, stage, authorization }
+        Ok(Common {
+            options,
+            driver,
+            shutdown,
+            faults,
+            stalled,
+            stage: scenario::Stage::default(),
+            guard,
+            tls,
+            ports,
+        })
     }
 
     pub(crate) fn stall(&self, on: bool) {
@@ -84,163 +130,214 @@ impl Shared {
         self.stage.state()
     }
 
-    pub(crate) fn set_fault(&self, fault: Fault) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
-    fn fault(&self) -> Fault {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// No token is good any more; false if there are none.
+    pub(crate) fn expire_tokens(&self) -> bool {
+        self.guard.expire_tokens()
     }
 
-    /// The headers of every answer.
-    async fn common_headers(&self) -> Vec<(&'static str, String)> {
-        let profile = &self.options.profile;
-        let mut headers = Vec::with_capacity(6);
-        if profile.leader_header {
-            let leader = self.driver.query(|cluster| cluster.leader().to_owned()).await.unwrap_or_default();
-            headers.push(("X-Marathon-Leader", format!("http://{leader}")));
-        }
-        headers.push(("Cache-Control", "no-cache, no-store, must-revalidate".into()));
-        headers.push(("Pragma", "no-cache".into()));
-        headers.push(("Expires", "0".into()));
-        if profile.security_headers {
-            headers.push(("X-Frame-Options", "DENY".into()));
-            headers.push(("X-XSS-Protection", "1; mode=block".into()));
-        }
-        headers
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
-}
 
-/// Accepts connections until the simulation ends.
-pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, tracker: TaskTracker) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let accepted = tokio::select! {
-            () = shared.shutdown.cancelled() => return,
-            accepted = async {
-                let slot = slots.clone().acquire_owned().await.ok();
-                (slot, listener.accept().await)
-            } => accepted,
-        };
-        match accepted {
-            (slot, Ok((stream, peer))) => {
-                let shared = shared.clone();
-                tracker.spawn(async move {
-                    let shutdown = shared.shutdown.clone();
-                    tokio::select! {
-                        () = shutdown.cancelled() => {}
-                        () = serve(stream, peer, &shared) => {}
-                    }
-                    drop(slot);
-                });
-            }
-            (_, Err(error)) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+    /// Waits until all nodes listen that are up, and no others.
+    pub(crate) async fn settle(&self) {
+        let mut view = self.driver.view();
+        for (node, port) in self.ports.iter().enumerate() {
+            let up = view.borrow_and_update().up[node];
+            // The sender lives as long as this.
+            let _ = port.listening.subscribe().wait_for(|listening| *listening == up).await;
         }
     }
 }
 
-/// Answers the requests of one connection, one after the other.
-async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shared) {
-    // Heartbeat bytes have to travel alone.
-    if stream.set_nodelay(true).is_err() {
-        return;
+impl Shared {
+    /// The node of this number.
+    pub(crate) fn new(common: Arc<Common>, node: usize) -> Shared {
+        let addr = common.ports[node].addr;
+        Shared { common, node, addr }
     }
+
+    fn at(&self, node: usize) -> Shared {
+        Shared::new(self.common.clone(), node)
+    }
+
+    fn base_url(&self) -> String {
+        format!("{}://{}", self.scheme(), self.addr)
+    }
+
+    /// Whether this node serves requests itself.
+    fn leads(&self) -> bool {
+        self.driver.view().borrow().serving() == Some(self.node)
+    }
+}
+
+/// What becomes of a request.
+enum Outcome {
+    Answer(Response, Manner),
+    Stream(events::Opening),
+    /// No answer, ever.
+    Hang,
+    /// The connection is reset.
+    Reset,
+}
+
+/// Answers the requests of one connection, one after the other, until the node's `life` ends.
+async fn serve(mut conn: Conn, peer: SocketAddr, shared: &Shared, life: &CancellationToken) {
     let mut buffer = BytesMut::with_capacity(4096);
     loop {
-        let mut request = match read_request(&mut stream, &mut buffer).await {
+        let read = tokio::select! {
+            () = life.cancelled() => return,
+            read = read_request(&mut conn, &mut buffer) => read,
+        };
+        let mut request = match read {
             Ok(request) => request,
             Err(NoRequest::Over) => return,
             Err(NoRequest::Refused(status, why)) => {
-                let manner = Manner { keep_alive: false, head_only: false, truncated: false };
                 // The connection ends in any case.
-                let _ = write_response(&mut stream, html(status, why), manner).await;
+                let _ = write_response(&mut conn, html(status, why), Manner::LAST).await;
                 return;
             }
         };
         request.client_ip = peer.ip().to_string();
-        let mut manner =
-            Manner { keep_alive: request.keep_alive, head_only: request.method == "HEAD", truncated: false };
-        let response = match admit(&request, shared, &mut manner).await {
-            Some(refused) => refused,
-            None if is_events(&request) && has_events(shared) => match events::check(&request) {
-                Some(refused) => refused,
-                None => return events::serve(stream, &request, shared).await,
-            },
-            None => route(&request, shared).await,
+        let control = is_control(&request);
+        let answer = async {
+            match shared.guard.check(&mut request) {
+                Some(refused) => {
+                    let (response, manner) = finish(refused, &request, shared, &Damage::default()).await;
+                    Outcome::Answer(response, manner)
+                }
+                None => handle(&request, shared, false).await,
+            }
         };
-        let response = finish(response, &request, shared).await;
-        if write_response(&mut stream, response, manner).await.is_err() || !manner.keep_alive {
-            return;
+        // A control that ends this node is still answered.
+        let answer = if control { Some(answer.await) } else { life.run_until_cancelled(answer).await };
+        let Some(outcome) = answer else { return };
+        match carry_out(&mut conn, outcome, shared, life).await {
+            After::Next => {}
+            After::Close => return,
+            After::Reset => return conn.reset(),
         }
     }
 }
 
-fn is_events(request: &Request) -> bool {
-    segments(&request.path).iter().map(String::as_str).eq(["v2", "events"])
+/// What becomes of a connection.
+enum After {
+    Next,
+    Close,
+    Reset,
 }
 
+/// Whether the version has event streams at all.
 fn has_events(shared: &Shared) -> bool {
     shared.options.profile.event_stream != EventStream::Absent
 }
 
-/// Who may not come in, and what goes wrong on purpose.
-async fn admit(request: &Request, shared: &Shared, manner: &mut Manner) -> Option<Response> {
-    let control = request.path.starts_with("/sim/");
-    if let Some(wanted) = &shared.authorization
-        && !request.header("authorization").any(|given| given == wanted)
-    {
-        let refused = message(401, "Invalid username or password.");
-        return Some(refused.with("WWW-Authenticate", "Basic realm=\"Mesosphere\""));
+async fn carry_out(conn: &mut Conn, outcome: Outcome, shared: &Shared, life: &CancellationToken) -> After {
+    match outcome {
+        Outcome::Answer(response, manner) => {
+            let written = write_response(conn, response, manner);
+            // Small answers are out at once; others end with the node.
+            let written = tokio::select! {
+                biased;
+                written = written => written.is_ok(),
+                () = life.cancelled() => false,
+            };
+            if written && manner.keep_alive { After::Next } else { After::Close }
+        }
+        Outcome::Stream(opening) => {
+            events::serve(conn, opening, shared, life).await;
+            After::Close
+        }
+        Outcome::Hang => {
+            let mut ignored = [0; 1024];
+            let gone = async { while conn.read(&mut ignored).await.is_ok_and(|count| count > 0) {} };
+            // Either way the connection ends without a word.
+            let _ = tokio::time::timeout(HANG_TIME, life.run_until_cancelled(gone)).await;
+            After::Close
+        }
+        Outcome::Reset => After::Reset,
     }
-    let fault = shared.fault();
-    if control || !request.path.starts_with("/v2") {
-        return None;
+}
+
+/// What this node makes of a request that may come in. `passed_on` is by a node that follows this one.
+async fn handle(request: &Request, shared: &Shared, passed_on: bool) -> Outcome {
+    if is_control(request) {
+        let response = route(request, shared).await;
+        let (response, manner) = finish(response, request, shared, &Damage::default()).await;
+        return Outcome::Answer(response, manner);
     }
-    if !fault.delay().is_zero() {
-        tokio::time::sleep(fault.delay()).await;
+    let path = format!("/{}", segments(&request.path).join("/"));
+    let damage = shared.faults.request(shared.node, &path);
+    if !damage.delay.is_zero() {
+        tokio::time::sleep(damage.delay).await;
     }
-    if fault.truncate_bodies {
-        (manner.truncated, manner.keep_alive) = (true, false);
+    if damage.reset {
+        return Outcome::Reset;
     }
-    if fault.refuse_streams && is_events(request) {
-        return Some(message(fault.status.unwrap_or(503), "Could not determine the current leader"));
+    if damage.hang {
+        return Outcome::Hang;
     }
-    match fault.status {
-        Some(status) if fault.html => Some(html(status, "fault")),
+    let response = match instead(request, shared, &damage) {
+        Some(response) => response,
+        // A leader that has just lost the leadership still answers what was passed on to it.
+        None if passed_on => match own(request, shared).await {
+            Own::Answer(response) => response,
+            Own::Stream(opening) => return Outcome::Stream(opening),
+        },
+        None => match proxy::duty(request, shared).await {
+            proxy::Duty::Nobody(response) => response,
+            proxy::Duty::Leader(leader) => return proxy::forward(request, leader, shared, &damage).await,
+            proxy::Duty::Own => match own(request, shared).await {
+                Own::Answer(response) => response,
+                Own::Stream(opening) => return Outcome::Stream(opening),
+            },
+        },
+    };
+    let (response, manner) = finish(response, request, shared, &damage).await;
+    Outcome::Answer(response, manner)
+}
+
+/// The answer in place of the real one, if that goes wrong as a whole.
+fn instead(request: &Request, shared: &Shared, damage: &Damage) -> Option<Response> {
+    if damage.refuse_streams && is_events(request) {
+        return Some(message(damage.status.unwrap_or(503), "Could not determine the current leader"));
+    }
+    if damage.redirect {
+        return Some(proxy::loop_back(request, shared));
+    }
+    match damage.status {
+        Some(status) if damage.html => Some(html(status, "fault")),
         Some(status) => Some(message(status, "fault set by /sim/fault")),
         None => None,
     }
 }
 
-/// Adds the common headers and compresses.
-async fn finish(mut response: Response, request: &Request, shared: &Shared) -> Response {
-    response.headers.extend(shared.common_headers().await);
-    let textual =
-        response.content_type.starts_with("application/json") || response.content_type.starts_with("text/");
-    if !textual || response.body.len() < GZIP_FROM || !request.accepts_gzip() {
-        return response;
-    }
-    let body = response.body.clone();
-    let packed = if body.len() < GZIP_ASIDE_FROM {
-        gzip(&body)
-    } else {
-        tokio::task::spawn_blocking(move || gzip(&body)).await.ok().flatten()
-    };
-    if let Some(packed) = packed {
-        response.body = packed;
-        response.headers.push(("Content-Encoding", "gzip".into()));
-        response.headers.push(("Vary", "Accept-Encoding, User-Agent".into()));
-    }
-    response
+/// What a node that need not ask another one has to say.
+enum Own {
+    Answer(Response),
+    Stream(events::Opening),
 }
 
-fn gzip(body: &[u8]) -> Option<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok().map(Bytes::from)
+async fn own(request: &Request, shared: &Shared) -> Own {
+    if !is_events(request) || !has_events(shared) {
+        return Own::Answer(route(request, shared).await);
+    }
+    match events::check(request) {
+        Some(refused) => Own::Answer(refused),
+        None => events::open(request, shared).await,
+    }
+}
+
+fn is_control(request: &Request) -> bool {
+    request.path == "/sim" || request.path.starts_with("/sim/")
+}
+
+fn is_events(request: &Request) -> bool {
+    segments(&request.path).iter().map(String::as_str).eq(["v2", "events"])
 }
 
 async fn route(request: &Request, shared: &Shared) -> Response {
@@ -315,7 +412,7 @@ fn answer(answer: Answer, base: Option<&Shared>) -> Response {
         response = response.with("Marathon-Deployment-Id", deployment);
     }
     if let (Some(location), Some(shared)) = (answer.location, base) {
-        response = response.with("Location", format!("http://{}{location}", shared.addr));
+        response = response.with("Location", format!("{}{location}", shared.base_url()));
     }
     response
 }

@@ -2,7 +2,7 @@
 
 use super::control::done;
 use super::wire::{Request, Response};
-use super::{Shared, json, message};
+use super::{Common, Shared, json, message};
 use crate::cluster::Answer;
 use crate::scenario::{Act, Played, Player, Scenario, StreamTrouble};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ impl Stage {
 }
 
 /// Plays what is wanted until the simulation ends.
-pub(crate) async fn perform(shared: Arc<Shared>) {
+pub(crate) async fn perform(shared: Arc<Common>) {
     let mut wanted = shared.stage.wanted.subscribe();
     loop {
         let scenario = wanted.borrow_and_update().clone();
@@ -85,7 +85,7 @@ pub(crate) async fn perform(shared: Arc<Shared>) {
     }
 }
 
-async fn play(scenario: &Scenario, shared: &Shared) {
+async fn play(scenario: &Scenario, shared: &Common) {
     let seed = scenario.seed.unwrap_or(shared.options.seed);
     let mut player = Player::new(scenario, seed, shared.options.speed);
     let started = Instant::now();
@@ -110,7 +110,7 @@ async fn play(scenario: &Scenario, shared: &Shared) {
     }
 }
 
-async fn act(played: Played, shared: &Shared) {
+async fn act(played: Played, shared: &Common) {
     if played.missed {
         shared.stage.note(&played.step, "no task, agent or deployment fits");
     }
@@ -122,7 +122,11 @@ async fn act(played: Played, shared: &Shared) {
                     shared.stage.note(&played.step, &problem);
                 }
             }
-            Act::Fault(fault) => shared.set_fault(fault),
+            Act::Fault(fault) => {
+                if let Err(problem) = shared.faults().set(vec![fault]) {
+                    shared.stage.note(&played.step, problem);
+                }
+            }
             Act::Streams(StreamTrouble::Close) => shared.driver.close_streams().await,
             Act::Streams(trouble) => shared.stall(trouble == StreamTrouble::Stall),
             Act::Say(line) => tracing::info!(step = %played.step, "{line}"),

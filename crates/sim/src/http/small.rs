@@ -3,7 +3,9 @@
 use super::wire::{Request, Response};
 use super::{Shared, answer, json, late, message, path_id};
 use crate::cluster::{Cluster, Command};
-use serde_json::json;
+use crate::driver::NodeChange;
+use crate::nodes::ElectionTimes;
+use serde_json::{Value, json};
 
 pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> Option<Response> {
     let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
@@ -11,18 +13,11 @@ pub(super) async fn route(request: &Request, path: &[&str], shared: &Shared) -> 
         ("GET", []) => Response::new(302, "text/plain", "").with("Location", "/ui/"),
         ("GET", ["ping"]) => ping(request),
         ("GET", ["metrics"]) => json(metrics(shared).await),
-        ("GET", ["v2", "info"]) => {
-            let port = shared.addr.port();
-            let urls = shared.driver.subscriptions().await.unwrap_or_default();
-            late(shared.driver.query(move |cluster| cluster.info(port, &urls)).await)
-        }
-        ("GET", ["v2", "leader"]) => {
-            let leader = shared.driver.query(|cluster| cluster.leader().to_owned()).await;
-            leader.map_or_else(
-                |late| answer(late, None),
-                |leader| json(json!({ "leader": leader }).to_string()),
-            )
-        }
+        ("GET", ["v2", "info"]) => info(shared).await,
+        ("GET", ["v2", "leader"]) => match leader(shared).await {
+            Some(leader) => json(json!({ "leader": leader }).to_string()),
+            None => message(404, "There is no leader"),
+        },
         ("DELETE", ["v2", "leader"]) => abdicate(shared).await,
         ("GET", ["v2", "deployments"]) => late(shared.driver.query(Cluster::deployments).await),
         ("DELETE", ["v2", "deployments", id]) => {
@@ -68,13 +63,43 @@ async fn metrics(shared: &Shared) -> String {
         .to_string()
 }
 
-/// The leader gives up; as there is but one node, it is elected again at once.
-async fn abdicate(shared: &Shared) -> Response {
-    let leader = shared.driver.query(|cluster| cluster.leader().to_owned()).await;
-    if let Ok(leader) = leader {
-        shared.driver.command(Command::ChangeLeader { leader }).await;
+/// `host:port` of who has been elected, as every node knows it: also while it still loads its state.
+async fn leader(shared: &Shared) -> Option<String> {
+    let (elected, serving) = {
+        let view = shared.driver.view();
+        let view = view.borrow();
+        (view.leader?, view.serving())
+    };
+    if serving.is_none() {
+        return Some(shared.ports[elected].addr.to_string());
     }
-    message(200, "Leadership abdicated")
+    // The one that serves may go by another name.
+    shared.driver.query(|cluster| cluster.leader().to_owned()).await.ok()
+}
+
+/// The cluster's own answer, but for what each node has to say about itself.
+async fn info(shared: &Shared) -> Response {
+    let port = shared.addr.port();
+    let urls = shared.driver.subscriptions().await.unwrap_or_default();
+    let info = match shared.driver.query(move |cluster| cluster.info(port, &urls)).await {
+        Ok(info) | Err(info) => info,
+    };
+    let body = info.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+    let Some(Value::Object(mut body)) = body.filter(|_| info.status == 200) else {
+        return answer(info, None);
+    };
+    body.insert("elected".to_owned(), shared.leads().into());
+    body.insert("leader".to_owned(), leader(shared).await.into());
+    json(Value::Object(body).to_string())
+}
+
+/// The leader gives up, and another one is elected.
+async fn abdicate(shared: &Shared) -> Response {
+    let change = NodeChange::Leader { wanted: None, times: ElectionTimes::default() };
+    match shared.driver.change_nodes(change).await {
+        Ok(()) => message(200, "Leadership abdicated"),
+        Err(late) => answer(late, None),
+    }
 }
 
 async fn subscriptions(request: &Request, method: &str, shared: &Shared) -> Response {

@@ -1,5 +1,8 @@
 //! The simulation as a client sees it: raw bytes over real sockets.
 
+mod doors;
+mod faults;
+mod nodes;
 mod profiles;
 
 use crate::{Fault, Profile, Sim, SimOptions};
@@ -50,7 +53,11 @@ impl Got {
 
 /// One request on a connection of its own.
 async fn ask(sim: &Sim, method: &str, path: &str, headers: &str, body: &str) -> Got {
-    let mut stream = TcpStream::connect(sim.addr()).await.expect("connects");
+    request_at(sim.addr(), method, path, headers, body).await
+}
+
+async fn request_at(addr: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Got {
+    let mut stream = TcpStream::connect(addr).await.expect("connects");
     let length = body.len();
     let text = format!(
         "{method} {path} HTTP/1.1\r\nHost: sim\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
@@ -71,15 +78,27 @@ async fn get(sim: &Sim, path: &str) -> Got {
     ask(sim, "GET", path, "", "").await
 }
 
+async fn get_at(addr: SocketAddr, path: &str) -> Got {
+    request_at(addr, "GET", path, "", "").await
+}
+
 async fn post(sim: &Sim, path: &str, body: Value) -> Got {
-    ask(sim, "POST", path, "", &body.to_string()).await
+    post_at(sim.addr(), path, body).await
+}
+
+async fn post_at(addr: SocketAddr, path: &str, body: Value) -> Got {
+    request_at(addr, "POST", path, "", &body.to_string()).await
 }
 
 /// Waits until `test` holds for what `path` answers.
 async fn until(sim: &Sim, path: &str, test: impl Fn(&Value) -> bool) -> Value {
+    until_at(sim.addr(), path, test).await
+}
+
+async fn until_at(addr: SocketAddr, path: &str, test: impl Fn(&Value) -> bool) -> Value {
     within(async {
         loop {
-            let found = get(sim, path).await.json();
+            let found = get_at(addr, path).await.json();
             if test(&found) {
                 return found;
             }
@@ -97,7 +116,11 @@ struct Listener {
 
 impl Listener {
     async fn attach(sim: &Sim, query: &str) -> Listener {
-        let mut stream = TcpStream::connect(sim.addr()).await.expect("connects");
+        Listener::attach_at(sim.addr(), query).await
+    }
+
+    async fn attach_at(addr: SocketAddr, query: &str) -> Listener {
+        let mut stream = TcpStream::connect(addr).await.expect("connects");
         let text =
             format!("GET /v2/events{query} HTTP/1.1\r\nHost: sim\r\nAccept: text/event-stream\r\n\r\n");
         stream.write_all(text.as_bytes()).await.expect("writes");
@@ -271,11 +294,11 @@ async fn streams_close_stall_and_are_refused() {
 async fn faults_delay_fail_and_truncate() {
     let sim = start(SimOptions::immediate()).await;
     let handle = sim.handle();
-    handle.set_fault(Fault { status: Some(502), html: true, ..Fault::default() });
+    handle.set_fault(Fault { status: Some(502), html: true, ..Fault::default() }).expect("valid");
     let failed = get(&sim, "/v2/apps").await;
     assert!(failed.status == 502 && failed.text().starts_with("<html>"));
     assert_eq!(get(&sim, "/sim/state").await.status, 200);
-    handle.set_fault(Fault { truncate_bodies: true, delay_ms: 1, ..Fault::default() });
+    handle.set_fault(Fault { truncate_bodies: true, delay_ms: 1, ..Fault::default() }).expect("valid");
     let cut = get(&sim, "/v2/info").await;
     let length: usize = cut.header("Content-Length").expect("a length").parse().expect("a number");
     assert!(cut.body.len() < length);

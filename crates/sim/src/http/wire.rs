@@ -6,7 +6,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, sleep, timeout};
 
 /// The longest request head.
 const HEAD_MAX: usize = 64 * 1024;
@@ -18,13 +18,17 @@ pub(crate) const BODY_MAX: usize = 16 * 1024 * 1024;
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// How long a body or an answer may take.
 const TRANSFER_TIME: Duration = Duration::from_secs(60);
+/// The same for one that is slow on purpose.
+const SLOW_TIME: Duration = Duration::from_secs(600);
 
 /// A request with its whole body.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
     /// The path as sent.
     pub(crate) path: String,
+    /// What follows the question mark, as sent.
+    pub(crate) raw_query: String,
     /// The decoded parameters, in order.
     pub(crate) query: Vec<(String, String)>,
     /// Names in lower case.
@@ -176,6 +180,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Request, Length, usize)>, NoReques
     let mut request = Request {
         method: method.to_owned(),
         path: path.to_owned(),
+        raw_query: query.to_owned(),
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         ..Request::default()
     };
@@ -280,13 +285,22 @@ pub(crate) fn head(status: u16, headers: &[(&str, String)]) -> String {
 }
 
 /// How an answer is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
     pub(crate) keep_alive: bool,
     /// It answers HEAD: a length, but no body.
     pub(crate) head_only: bool,
-    /// Only the first half of the body is sent.
-    pub(crate) truncated: bool,
+    /// Blanks that follow the body.
+    pub(crate) pad: u64,
+    /// Only so many percent of all that are sent.
+    pub(crate) keep_percent: Option<u8>,
+    pub(crate) bytes_per_second: Option<u64>,
+}
+
+impl Manner {
+    /// An answer after which the connection ends.
+    pub(crate) const LAST: Manner =
+        Manner { keep_alive: false, head_only: false, pad: 0, keep_percent: None, bytes_per_second: None };
 }
 
 /// Writes an answer.
@@ -295,19 +309,30 @@ pub(crate) async fn write_response<S: AsyncWrite + Unpin>(
     response: Response,
     manner: Manner,
 ) -> std::io::Result<()> {
+    let total = response.body.len() as u64 + manner.pad;
     let mut headers: Vec<(&str, String)> = response.headers;
-    if !response.body.is_empty() {
+    if total > 0 {
         headers.push(("Content-Type", response.content_type.to_owned()));
     }
     if response.status != 204 {
-        headers.push(("Content-Length", response.body.len().to_string()));
+        headers.push(("Content-Length", total.to_string()));
     }
     if !manner.keep_alive {
         headers.push(("Connection", "close".to_owned()));
     }
     let head = head(response.status, &headers);
-    let length = if manner.truncated { response.body.len() / 2 } else { response.body.len() };
-    let body = if manner.head_only { &[][..] } else { &response.body[..length] };
+    let sent = match manner.keep_percent {
+        _ if manner.head_only => 0,
+        Some(percent) => total / 100 * u64::from(percent) + total % 100 * u64::from(percent) / 100,
+        None => total,
+    };
+    let body = &response.body[..usize::try_from(sent).unwrap_or(usize::MAX).min(response.body.len())];
+    let pad = sent - body.len() as u64;
+    if let Some(rate) = manner.bytes_per_second {
+        stream.write_all(head.as_bytes()).await?;
+        stream.flush().await?;
+        return timeout(SLOW_TIME, write_slowly(stream, body, pad, rate)).await.unwrap_or_else(late);
+    }
     let written = async {
         // One packet for small answers.
         if body.len() < 16 * 1024 {
@@ -316,9 +341,49 @@ pub(crate) async fn write_response<S: AsyncWrite + Unpin>(
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(body).await?;
         }
+        write_blanks(stream, pad).await?;
         stream.flush().await
     };
-    timeout(TRANSFER_TIME, written).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+    timeout(TRANSFER_TIME, written).await.unwrap_or_else(late)
+}
+
+fn late(_: Elapsed) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::TimedOut.into())
+}
+
+async fn write_blanks<S: AsyncWrite + Unpin>(stream: &mut S, mut count: u64) -> std::io::Result<()> {
+    const BLANKS: [u8; 16 * 1024] = [b' '; 16 * 1024];
+    while count > 0 {
+        let part = &BLANKS[..usize::try_from(count).unwrap_or(usize::MAX).min(BLANKS.len())];
+        stream.write_all(part).await?;
+        count -= part.len() as u64;
+    }
+    Ok(())
+}
+
+/// Some bytes, a pause, some bytes, ...; at most twenty times a second.
+async fn write_slowly<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    body: &[u8],
+    pad: u64,
+    rate: u64,
+) -> std::io::Result<()> {
+    let step = usize::try_from(rate / 20).unwrap_or(usize::MAX).max(1);
+    let pause = |bytes: usize| Duration::from_secs_f64(bytes as f64 / rate as f64);
+    for part in body.chunks(step) {
+        stream.write_all(part).await?;
+        stream.flush().await?;
+        sleep(pause(part.len())).await;
+    }
+    let mut left = pad;
+    while left > 0 {
+        let part = left.min(step as u64);
+        write_blanks(stream, part).await?;
+        stream.flush().await?;
+        sleep(pause(usize::try_from(part).unwrap_or(step))).await;
+        left -= part;
+    }
+    Ok(())
 }
 
 fn reason(status: u16) -> &'static str {

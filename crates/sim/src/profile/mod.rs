@@ -4,6 +4,7 @@
 //! is a further constructor in `versions`, not a further branch. Where versions between two tags differ, a profile is
 //! the later tag: `1.3` is 1.3.13, `1.4` is 1.4.13.
 
+use crate::nodes::NodeProfile;
 mod apps;
 mod events;
 mod tasks;
@@ -86,8 +87,8 @@ pub struct Profile {
     pub event_type_filter: bool,
     /// Whether the version itself has `/v2/eventSubscriptions` (up to 1.4). See [`crate::SimOptions::callbacks`].
     pub callbacks: bool,
-    /// Whether answers carry `X-Marathon-Leader` (0.10 on).
-    pub leader_header: bool,
+    /// How several nodes behave, and who tells who leads.
+    pub nodes: NodeProfile,
     /// Whether answers carry `X-Frame-Options` and `X-XSS-Protection` (1.0 on).
     pub security_headers: bool,
     /// Whether answers to writes carry `Marathon-Deployment-Id` (1.4 on).

@@ -1,5 +1,7 @@
 //! One constructor for each version, written as what changed since the one before.
 
+use crate::nodes::NodeProfile;
+
 use super::{
     Addresses, AppShape, Bare, EventShape, EventStream, FailedCheckId, IpPerTask, Overflow, PlainTasks,
     Plans, Profile, Roles, Statuses, TaskIds, TaskShape,
@@ -29,7 +31,7 @@ impl Profile {
             stream_buffer: 50,
             event_type_filter: false,
             callbacks: true,
-            leader_header: false,
+            nodes: NodeProfile::v0_8(),
             security_headers: false,
             deployment_header: false,
             patch: false,
@@ -73,7 +75,7 @@ impl Profile {
             tasks: TaskShape { slave_id: true, ..before.tasks },
             events: EventShape { end_plan: true, ..before.events },
             event_stream: EventStream::Named,
-            leader_header: true,
+            nodes: NodeProfile::since_0_10(),
             ..before
         }
     }
@@ -129,6 +131,7 @@ impl Profile {
                 ..before.events
             },
             event_type_filter: true,
+            nodes: NodeProfile::since_1_3_6(),
             ..before
         }
     }
@@ -202,6 +205,7 @@ impl Profile {
             events: EventShape { failed_reason: true, ..before.events },
             deployment_limit: true,
             unknown_path_status: 500,
+            nodes: NodeProfile::v1_6(),
             ..before
         }
     }
@@ -214,6 +218,7 @@ impl Profile {
             name: "1.7",
             version: "1.7.216",
             events: EventShape { plans: Plans::Light, ..before.events },
+            nodes: NodeProfile::since_1_7(),
             ..before
         }
     }

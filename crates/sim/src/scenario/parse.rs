@@ -208,7 +208,7 @@ fn action(name: &str, body: &Value) -> Result<Action, String> {
     let fault = match &action {
         Action::Bus(Some(trouble)) => trouble.fault(),
         Action::Behaviour { set: Some(behaviour), .. } => behaviour.fault(),
-        Action::Fault(Some(fault)) if !fault.is_valid() => Some("status has to be from 200 to 599"),
+        Action::Fault(Some(fault)) => fault.check().err(),
         Action::Health { alive: None, flap_ms: None, .. } => Some("either alive or flapMs has to be given"),
         _ => None,
     };

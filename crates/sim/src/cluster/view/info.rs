@@ -100,8 +100,8 @@ impl Cluster {
                 reconciliation_interval: 600_000,
                 scale_apps_interval: 300_000,
                 task_launch_timeout: 300_000,
-                leader_proxy_connection_timeout_ms: profile.leader_header.then_some(5000),
-                leader_proxy_read_timeout_ms: profile.leader_header.then_some(10_000),
+                leader_proxy_connection_timeout_ms: profile.nodes.leader_header.then_some(5000),
+                leader_proxy_read_timeout_ms: profile.nodes.leader_header.then_some(10_000),
                 features: profile.security_headers.then_some(features),
             },
             zookeeper_config: ZookeeperConfig {
