@@ -26,12 +26,12 @@ impl Source {
             ClusterEvent::Status(update) => self.fold_status(update, step),
             ClusterEvent::InstanceChanged { instance, app, condition, version: _, at } => {
                 let mut tasks = self.tasks_of(&app, Some(&instance), None);
-                if ends(&condition) || condition == InstanceCondition::Killing {
+                if leaves(&condition) {
                     self.note_omen(instance);
                 }
                 // The end of a task before this one, told late.
                 tasks.retain(|id| !leaves(&condition) || !self.is_before_start(&app, id, at));
-                self.fold_instance(&app, &tasks, &condition, step);
+                self.fold_instance(&app, &tasks, &condition, at, step);
             }
             ClusterEvent::HealthChanged { app, instance, task, healthy, whole, at } => {
                 let mut tasks = self.tasks_of(&app, instance.as_ref(), task.as_ref());
@@ -205,6 +205,7 @@ impl Source {
         app: &AppId,
         tasks: &[TaskId],
         condition: &InstanceCondition,
+        at: Option<Timestamp>,
         step: &mut Step<'_>,
     ) {
         use InstanceCondition as C;
@@ -212,7 +213,7 @@ impl Source {
         let shown =
             |id: &TaskId| self.task(app, id).is_some_and(|entry| shows(&entry.task.status, condition));
         let known = !tasks.is_empty() && tasks.iter().all(shown);
-        let goal_changed = self.is_goal_change(app, tasks, condition, known, step);
+        let goal_changed = self.is_goal_change(app, tasks, condition, known, at, step);
         if goal_changed && self.is_deploying(app) {
             step.cause = Cause::Goal;
             self.hint(app, tasks, Rule::GoalChanged, Unless::DeploymentOver, step);
@@ -241,7 +242,8 @@ impl Source {
         for id in tasks {
             let Some(entry) = self.task(app, id) else { continue };
             let mut task = entry.task.clone();
-            if task.status != TaskStatus::Running {
+            // That it has begun to run may not have been heard either.
+            if !matches!(task.status, TaskStatus::Staging | TaskStatus::Starting | TaskStatus::Running) {
                 continue;
             }
             task.status = TaskStatus::Unreachable;

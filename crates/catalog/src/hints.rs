@@ -238,6 +238,7 @@ impl Source {
         tasks: &[TaskId],
         condition: &InstanceCondition,
         known: bool,
+        at: Option<Timestamp>,
         step: &Step<'_>,
     ) -> bool {
         use InstanceCondition as C;
@@ -254,6 +255,9 @@ impl Source {
             let memory = self.memory.entry(task.clone()).or_default();
             let settled = memory.running_since.is_some_and(|since| now >= since + explain_within);
             let spoken = &mut memory.spoken;
+            if matches!((at, spoken.at), (Some(at), Some(last)) if at < last) {
+                continue;
+            }
             due |= spoken.due.take().is_some_and(|until| until > now);
             // What an answer showed is as good, if nothing can be on its way any more.
             repeated |= match &spoken.last {
@@ -262,6 +266,7 @@ impl Source {
                 None => known,
             };
             spoken.last = Some(condition.clone());
+            spoken.at = at.or(spoken.at);
         }
         repeated && !due
     }

@@ -75,6 +75,8 @@ pub(crate) enum Unless {
 pub(crate) struct Spoken {
     /// The condition said last, if we heard it on this stream.
     pub(crate) last: Option<InstanceCondition>,
+    /// When that was, by the source's clock.
+    pub(crate) at: Option<Timestamp>,
     /// A status event changed the state, and until then the instance's event for it may be on its way.
     pub(crate) due: Option<Duration>,
 }

@@ -241,3 +241,45 @@ fn a_second_hint_holds_beyond_the_time_of_the_first() {
     bench.asked();
     assert!(!bench.pass_ms(60_000).asked().is_empty());
 }
+
+fn changed_at(name: &str, condition: InstanceCondition, at: &str) -> ClusterEvent {
+    ClusterEvent::InstanceChanged {
+        instance: instance(name),
+        app: app_id("/web"),
+        condition,
+        version: None,
+        at: Timestamp::parse(at),
+    }
+}
+
+#[test]
+fn an_older_condition_that_comes_late_hides_no_goal_change() {
+    let mut bench = Bench::reading(web());
+    bench.event(step("d", DeploymentPhase::StepBegan, &[]));
+    bench.event(changed_at("web.instance-3", InstanceCondition::Starting, "2026-01-05T10:00:01.000Z"));
+    let starting = status("/web", "web.instance-3._app.1", TaskStatus::Starting);
+    bench.event(starting).pass_ms(11_000);
+    // The status event between the two was lost.
+    bench.event(changed_at("web.instance-3", InstanceCondition::Running, "2026-01-05T10:00:03.000Z"));
+    bench.event(changed_at("web.instance-3", InstanceCondition::Starting, "2026-01-05T10:00:02.000Z"));
+    let mut all = deploying("d");
+    all[0].tasks.push(task("/web", "web.instance-3._app.1"));
+    bench.pass_ms(11_000).list(all, Vec::new());
+    bench.event(changed_at("web.instance-3", InstanceCondition::Running, "2026-01-05T10:00:20.000Z"));
+    assert_eq!(rules(&bench)[2], "goal-changed");
+}
+
+#[test]
+fn an_instance_out_of_reach_drains_even_if_it_was_not_heard_to_run() {
+    let mut bench = Bench::reading(web());
+    bench.event(status("/web", "web.instance-3._app.1", TaskStatus::Starting));
+    let mark = bench.mark();
+    for name in ["web.instance-3", "web.instance-4"] {
+        bench.event(changed(name, InstanceCondition::Unreachable));
+    }
+    // An answer on its way that shows both as running.
+    let mut all = web();
+    all[0].tasks.extend([3, 4].map(|n| task("/web", &format!("web.instance-{n}._app.1"))));
+    bench.list_at(all, Vec::new(), mark);
+    assert_eq!(rules(&bench)[2..], ["unreachable", "kill-announced"]);
+}

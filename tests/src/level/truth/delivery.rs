@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mconn_model::Snapshot;
+use mconn_model::{Snapshot, TaskId};
 use mconn_sim::cluster::Cluster;
 
 use super::Truth;
@@ -28,6 +28,10 @@ pub(crate) struct View {
     configs: Vec<(String, u64)>,
 }
 
+fn is_known(published: &Snapshot, task: &TaskId) -> bool {
+    published.apps.values().flat_map(|app| &app.tasks).any(|known| known.task.id == *task)
+}
+
 impl Truth {
     /// An event was delivered; `twisted` if it was a copy, or came out of order. Says what it was the first hint of.
     pub(in super::super) fn deliver(
@@ -43,7 +47,8 @@ impl Truth {
         if let Some(at) = meaning.task() {
             let nth = self.emitted[number].nth;
             let task = &mut self.tasks[at];
-            if nth != task.in_order + 1 {
+            let first = matches!(meaning, Meaning::Status { .. }) && !is_known(published, &task.id);
+            if nth != task.in_order + 1 || first {
                 task.unclear = now + UNCLEAR;
             }
             task.in_order = task.in_order.max(nth);
@@ -85,8 +90,7 @@ impl Truth {
             Meaning::Goal { before, task } => {
                 let task = &self.tasks[*task];
                 let deploying = self.deploying.contains(&task.app);
-                let known =
-                    published.apps.values().flat_map(|app| &app.tasks).any(|known| known.task.id == task.id);
+                let known = is_known(published, &task.id);
                 self.emitted[*before].delivered && !twisted && deploying && known && task.unclear < now
             }
             _ => true,
