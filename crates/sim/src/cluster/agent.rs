@@ -410,11 +410,20 @@ impl Cluster {
         let Some(ghost) = self.ghosts.remove(id) else { return };
         self.effects.push(Effect::TaskEnded { task: self.task_id(&ghost) });
         self.release_ports(ghost.agent, &ghost.host_ports);
-        self.emit(&Body::UnknownInstanceTerminated {
-            instance_id: &ghost.id,
-            run_spec_id: &ghost.app,
-            condition: condition.name(),
-        });
+        let events = self.options.profile.events;
+        if events.instances {
+            self.emit(&Body::UnknownInstanceTerminated {
+                instance_id: &ghost.id,
+                run_spec_id: &ghost.app,
+                condition: condition.name(),
+            });
+        } else if events.unknown_terminated {
+            self.emit(&Body::UnknownTaskTerminated {
+                task_id: &self.task_id(&ghost),
+                run_spec_id: &ghost.app,
+                status: condition.task_state(),
+            });
+        }
     }
 
     /// `POST /sim/tasks/{id}/return`: one task, whatever its agent.

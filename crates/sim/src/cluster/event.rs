@@ -159,6 +159,11 @@ pub(crate) enum Body<'a> {
         run_spec_id: &'a PathId,
         condition: &'a str,
     },
+    UnknownTaskTerminated {
+        task_id: &'a str,
+        run_spec_id: &'a PathId,
+        status: &'a str,
+    },
 }
 
 impl Body<'_> {
@@ -189,6 +194,7 @@ impl Body<'_> {
             Body::PodUpdated { .. } => "pod_updated_event",
             Body::PodDeleted { .. } => "pod_deleted_event",
             Body::UnknownInstanceTerminated { .. } => "unknown_instance_terminated_event",
+            Body::UnknownTaskTerminated { .. } => "unknown_task_terminated_event",
         }
     }
 }

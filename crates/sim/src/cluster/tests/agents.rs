@@ -59,6 +59,28 @@ fn an_inactive_task_that_comes_back_is_one_too_many_until_the_scale_check() {
 }
 
 #[test]
+fn the_death_of_a_task_that_nobody_knows_is_told_as_the_version_tells_it() {
+    for (profile, told) in [
+        ("1.1", None),
+        ("1.3", Some("unknown_task_terminated_event")),
+        ("1.4", Some("unknown_instance_terminated_event")),
+    ] {
+        let profile = crate::profile::Profile::by_name(profile).expect("a profile");
+        let mut bench = Bench::new(&SimOptions { agents: 2, profile, ..quick() });
+        bench.create(json!({"id": "/a", "cmd": "x"}));
+        bench.quiet();
+        let lost = bench.tasks()[0]["host"].as_str().expect("a host").to_owned();
+        change(&mut bench, &lost, AgentFate::Lose);
+        bench.quiet();
+        bench.told();
+        change(&mut bench, &lost, AgentFate::Return);
+        bench.quiet();
+        let unknown: Vec<_> = bench.told().into_iter().filter(|kind| kind.starts_with("unknown")).collect();
+        assert_eq!(unknown, Vec::from_iter(told), "{}", profile.name);
+    }
+}
+
+#[test]
 fn an_expunged_task_comes_back_as_unknown_and_is_killed() {
     let mut bench = Bench::new(&SimOptions { agents: 2, ..quick() });
     bench.create(json!({"id": "/a", "cmd": "x"}));
