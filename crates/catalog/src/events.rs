@@ -63,7 +63,8 @@ impl Source {
             }
             ClusterEvent::GroupChanged { group, version } => self.fold_group(&group, version, step),
             ClusterEvent::Deployment { id, phase, affected, stopping, version } => {
-                self.note_deployment(id.as_ref(), phase, &affected, Stop { apps: &stopping, version }, step);
+                let stop = Stop { apps: &stopping, version };
+                self.note_deployment(id.as_ref(), phase, &affected, &stop, step);
                 self.fold_deployment(phase, &affected, step);
             }
             ClusterEvent::AppTerminated { app } => self.fold_terminated(&app, step),

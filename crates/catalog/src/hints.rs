@@ -164,7 +164,7 @@ impl Source {
         id: Option<&DeploymentId>,
         phase: DeploymentPhase,
         affected: &[AppId],
-        stop: Stop<'_>,
+        stop: &Stop<'_>,
         step: &mut Step<'_>,
     ) {
         match (phase, id) {

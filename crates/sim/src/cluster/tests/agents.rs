@@ -65,7 +65,7 @@ fn the_death_of_a_task_that_nobody_knows_is_told_as_the_version_tells_it() {
         ("1.3", Some("unknown_task_terminated_event")),
         ("1.4", Some("unknown_instance_terminated_event")),
     ] {
-        let profile = crate::profile::Profile::by_name(profile).expect("a profile");
+        let profile = Profile::by_name(profile).expect("a profile");
         let mut bench = Bench::new(&SimOptions { agents: 2, profile, ..quick() });
         bench.create(json!({"id": "/a", "cmd": "x"}));
         bench.quiet();
