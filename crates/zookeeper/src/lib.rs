@@ -18,6 +18,7 @@ pub mod error;
 pub mod fence;
 pub mod session;
 pub mod settings;
+pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -25,3 +26,4 @@ pub use error::{Error, ErrorKind};
 pub use fence::{Fence, claim};
 pub use session::{Change, Done, Session, Stat, State, States, Watch};
 pub use settings::{Digest, Host, Settings, SettingsError};
+pub use store::ZookeeperStore;

@@ -148,7 +148,7 @@ pub enum Change {
 }
 
 impl Change {
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         match self {
             Self::Check { path, .. }
             | Self::Create { path, .. }
