@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use mconn_store::{StoreError, StoreErrorKind, Write};
+use mconn_store::{Seq, StoreError, StoreErrorKind, Write};
 use tokio::time::Instant;
 
 use super::errors::{deposed, from_read, over};
@@ -51,7 +51,12 @@ struct Stage {
 
 impl ZookeeperStore {
     /// Writes a batch. The state is gone afterwards if it is not certain how the tree is.
-    pub(super) async fn write(&self, state: &mut Option<State>, batch: &[Write]) -> Result<(), StoreError> {
+    pub(super) async fn write(
+        &self,
+        state: &mut Option<State>,
+        batch: &[Write],
+        next: Option<Seq>,
+    ) -> Result<(), StoreError> {
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             let mut now = match state.take() {
@@ -59,7 +64,7 @@ impl ZookeeperStore {
                 None => self.take_over().await?.1,
             };
             let effect = match self.effect(&now.mirror, batch).await {
-                Ok(effect) => effect,
+                Ok(effect) => Effect { next_seq: effect.next_seq.max(next.map(|next| next.0)), ..effect },
                 Err(error) => {
                     *state = Some(now);
                     return Err(error);

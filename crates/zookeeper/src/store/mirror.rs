@@ -32,7 +32,7 @@ pub(crate) struct Effect {
     /// A node's data, or that it is gone.
     pub(crate) nodes: BTreeMap<String, Option<Vec<u8>>>,
     /// The journal's nodes that change, as they are then; `None` for those that go.
-    journal: BTreeMap<u64, Option<Node>>,
+    pub(crate) journal: BTreeMap<u64, Option<Node>>,
     /// Greater than every place ever used.
     pub(crate) next_seq: Option<u64>,
 }

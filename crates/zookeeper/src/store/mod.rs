@@ -16,7 +16,7 @@ mod take_over;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use mconn_store::{BoxFuture, Contents, Store, StoreError, StoreErrorKind, Write};
+use mconn_store::{BoxFuture, Contents, Seq, Store, StoreError, StoreErrorKind, Write};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -88,6 +88,12 @@ impl ZookeeperStore {
         self.steps.store(transactions, Ordering::SeqCst);
     }
 
+    /// Whether more transactions were wanted than [`ZookeeperStore::stop_after`] allowed.
+    #[cfg(feature = "testing")]
+    pub fn was_stopped(&self) -> bool {
+        self.steps.load(Ordering::SeqCst) < 0
+    }
+
     async fn load_now(&self) -> Result<Contents, StoreError> {
         let _turn = self.turn().await?;
         let (contents, state) = self.take_over().await.map_err(|error| self.remember(error))?;
@@ -95,13 +101,14 @@ impl ZookeeperStore {
         Ok(contents)
     }
 
-    async fn commit_now(&self, batch: Vec<Write>) -> Result<(), StoreError> {
+    /// A commit after which no place below `next` will be used.
+    pub(crate) async fn commit_above(&self, batch: Vec<Write>, next: Option<Seq>) -> Result<(), StoreError> {
         let _turn = self.turn().await?;
-        if batch.is_empty() {
+        if batch.is_empty() && next.is_none() {
             return Ok(());
         }
         let mut state = self.lock().take();
-        let result = self.write(&mut state, &batch).await.map_err(|error| self.remember(error));
+        let result = self.write(&mut state, &batch, next).await.map_err(|error| self.remember(error));
         *self.lock() = state;
         result
     }
@@ -141,7 +148,7 @@ impl Store for ZookeeperStore {
     }
 
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.commit_now(batch))
+        Box::pin(self.commit_above(batch, None))
     }
 
     fn location(&self) -> String {
