@@ -90,7 +90,7 @@ impl Stat {
     }
 }
 
-/// One part of a [`Session::multi`].
+/// One part of a [`crate::Session::multi`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Refuses all if the node has another version.
@@ -147,7 +147,7 @@ impl Change {
     }
 }
 
-/// What became of one part of a [`Session::multi`].
+/// What became of one part of a [`crate::Session::multi`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     /// Checked, created or deleted.
