@@ -8,14 +8,14 @@ use mconn_leadership::{
 
 /// A member at the server.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub(crate) struct Stored {
     pub session: SessionId,
     pub node: Option<NodeId>,
 }
 
 /// A watch that has fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fired {
+pub(crate) enum Fired {
     Member(MemberName),
     Epoch,
 }
@@ -24,11 +24,13 @@ pub enum Fired {
 struct Watches {
     members: BTreeSet<MemberName>,
     epoch: bool,
+    /// Grows whenever the server hears of the session after a silence.
+    heard: u64,
 }
 
 /// One ensemble. What it does it does at once, in the order in which it is asked.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     members: BTreeMap<MemberName, Stored>,
     next_number: u32,
     epoch: i32,
@@ -38,7 +40,7 @@ pub struct Server {
 }
 
 /// Where a node of the simulation is reached.
-pub fn address(node: &str) -> NodeAddress {
+pub(crate) fn address(node: &str) -> NodeAddress {
     NodeAddress { host: node.to_owned(), port: 1234, url: format!("http://{node}:1234") }
 }
 
@@ -47,7 +49,7 @@ fn name(number: u32) -> MemberName {
 }
 
 impl Server {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             members: BTreeMap::new(),
             next_number: 0,
@@ -58,39 +60,51 @@ impl Server {
         }
     }
 
-    pub fn open_session(&mut self) -> SessionId {
+    pub(crate) fn open_session(&mut self) -> SessionId {
         let id = self.next_session;
         self.next_session += 1;
         self.sessions.insert(id, Watches::default());
         SessionId(id)
     }
 
-    pub fn is_alive(&self, session: SessionId) -> bool {
+    pub(crate) fn is_alive(&self, session: SessionId) -> bool {
         self.sessions.contains_key(&session.0)
     }
 
     /// A new connection of a session: watches are those that are set from now on.
-    pub fn reattach(&mut self, session: SessionId) {
+    pub(crate) fn reattach(&mut self, session: SessionId) {
         if let Some(watches) = self.sessions.get_mut(&session.0) {
-            *watches = Watches::default();
+            *watches = Watches { heard: watches.heard + 1, ..Watches::default() };
         }
     }
 
-    pub fn end_session(&mut self, session: SessionId) -> Vec<(SessionId, Fired)> {
+    /// The session has told that it lives.
+    pub(crate) fn hear(&mut self, session: SessionId) {
+        if let Some(watches) = self.sessions.get_mut(&session.0) {
+            watches.heard += 1;
+        }
+    }
+
+    /// How often the session was heard of after a silence.
+    pub(crate) fn heard(&self, session: SessionId) -> u64 {
+        self.sessions.get(&session.0).map_or(0, |watches| watches.heard)
+    }
+
+    pub(crate) fn end_session(&mut self, session: SessionId) -> Vec<(SessionId, Fired)> {
         self.sessions.remove(&session.0);
         let gone: Vec<_> =
             self.members.iter().filter(|(_, m)| m.session == session).map(|(name, _)| *name).collect();
         gone.into_iter().flat_map(|name| self.delete(name)).collect()
     }
 
-    pub fn create(&mut self, session: SessionId, node: Option<NodeId>) -> MemberName {
+    pub(crate) fn create(&mut self, session: SessionId, node: Option<NodeId>) -> MemberName {
         let name = name(self.next_number);
         self.next_number += 1;
         self.members.insert(name, Stored { session, node });
         name
     }
 
-    pub fn delete(&mut self, name: MemberName) -> Vec<(SessionId, Fired)> {
+    pub(crate) fn delete(&mut self, name: MemberName) -> Vec<(SessionId, Fired)> {
         if self.members.remove(&name).is_none() {
             return Vec::new();
         }
@@ -101,7 +115,7 @@ impl Server {
     }
 
     /// Sets the epoch one higher.
-    pub fn bump(&mut self, leader: Option<Named>) -> Vec<(SessionId, Fired)> {
+    pub(crate) fn bump(&mut self, leader: Option<Named>) -> Vec<(SessionId, Fired)> {
         self.epoch += 1;
         self.leader = leader;
         let watchers = self.sessions.iter_mut().filter_map(|(id, watches)| {
@@ -110,21 +124,21 @@ impl Server {
         watchers.collect()
     }
 
-    pub fn epoch(&self) -> Epoch {
+    pub(crate) fn epoch(&self) -> Epoch {
         Epoch(self.epoch)
     }
 
-    pub fn members(&self) -> impl Iterator<Item = (MemberName, &Stored)> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = (MemberName, &Stored)> {
         self.members.iter().map(|(name, stored)| (*name, stored))
     }
 
     /// How many watches a session has.
-    pub fn watches(&self, session: SessionId) -> usize {
+    pub(crate) fn watches(&self, session: SessionId) -> usize {
         self.sessions.get(&session.0).map_or(0, |w| w.members.len() + usize::from(w.epoch))
     }
 
     /// Carries out one call of a live session: the answer, and the watches that it makes fire.
-    pub fn call(
+    pub(crate) fn call(
         &mut self,
         session: SessionId,
         node: &NodeId,

@@ -1,22 +1,22 @@
 //! Several machines, one server, and everything that may go wrong between them, on one clock and one die.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use mconn_leadership::{
-    Answer, Call, Effect, Elector, Epoch, Input, MemberName, Moment, NodeId, Role, SessionId, Settings, Ticket,
+    Answer, Call, Effect, Elector, Epoch, Input, MemberName, Moment, News, NodeId, Role, SessionId, Settings, Ticket,
 };
 use mconn_model::Timestamp;
 
 use crate::server::{Fired, Server, address};
 
 /// The session timeout.
-pub const SESSION: u64 = 1000;
+pub(crate) const SESSION: u64 = 1000;
 
 /// What may go wrong.
 #[derive(Debug, Clone, Copy)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// Processes stand still for longer than a session lives, and go on.
     pub pauses: bool,
     /// Somebody deletes members and raises the epoch by hand.
@@ -35,7 +35,7 @@ enum Event {
     CallLate { node: usize, life: u64, ticket: Ticket },
     Detect { node: usize, link: u64 },
     Attach { node: usize, life: u64 },
-    ServerExpires { session: i64 },
+    ServerExpires { session: i64, heard: u64 },
     Consumer { node: usize, life: u64, epoch: i32, what: Consumer },
     Wish { node: usize, life: u64, what: Wish },
     Restart { node: usize },
@@ -93,7 +93,7 @@ struct Node {
 }
 
 /// The whole.
-pub struct World {
+pub(crate) struct World {
     pub faults: Faults,
     pub server: Server,
     pub now: u64,
@@ -107,12 +107,14 @@ pub struct World {
     calm: bool,
     /// Calls that were carried out, by node.
     pub called: BTreeMap<usize, Vec<Call>>,
+    /// Kinds of things that have come to pass, so that a test can tell that it has met them.
+    pub met: BTreeSet<String>,
     /// What happened, for whoever has to find out why.
     pub log: Vec<String>,
 }
 
 impl World {
-    pub fn new(seed: u64, nodes: usize, faults: Faults) -> Self {
+    pub(crate) fn new(seed: u64, nodes: usize, faults: Faults) -> Self {
         let mut world = Self {
             faults,
             server: Server::new(),
@@ -126,6 +128,7 @@ impl World {
             originals: Vec::new(),
             calm: false,
             called: BTreeMap::new(),
+            met: BTreeSet::new(),
             log: Vec::new(),
         };
         for node in 0..nodes {
@@ -189,7 +192,7 @@ impl World {
     }
 
     /// Goes on until then.
-    pub fn run_until(&mut self, end: u64) {
+    pub(crate) fn run_until(&mut self, end: u64) {
         while self.queue.peek().is_some_and(|Reverse((time, ..))| *time <= end) {
             let Some(Reverse((time, _, event))) = self.queue.pop() else { return };
             self.now = self.now.max(time);
@@ -221,7 +224,7 @@ impl World {
             }
             Event::Detect { node, link } => self.detect(node, link),
             Event::Attach { node, life } if self.nodes[node].life == life => self.attach(node),
-            Event::ServerExpires { session } => self.server_expires(SessionId(session)),
+            Event::ServerExpires { session, heard } => self.server_expires(SessionId(session), heard),
             Event::Consumer { node, life, epoch, what } if self.nodes[node].life == life => {
                 self.consumer(node, Epoch(epoch), what);
             }
@@ -280,8 +283,13 @@ impl World {
         let moment = self.moment();
         let mut effects = Vec::new();
         self.log.push(format!("{} n{node} <- {input:?}", self.now));
+        let listed = matches!(&input, Input::Answered { answer: Answer::Listed(_), .. });
+        if matches!(&input, Input::Answered { answer: Answer::Refused, .. }) {
+            self.met.insert("claim refused".to_owned());
+        }
         self.nodes[node].elector.step(input, moment, &mut effects);
         for effect in effects {
+            self.note(node, &effect, listed);
             self.log.push(format!("{} n{node}    -> {effect:?}", self.now));
             self.carry_out(node, effect);
         }
@@ -291,6 +299,23 @@ impl World {
             self.nodes[node].timer = Some(due);
             self.at(due, Event::Timer { node, life });
         }
+    }
+
+    fn note(&mut self, node: usize, effect: &Effect, listed: bool) {
+        let own = self.nodes[node].elector.view().member;
+        let met = match effect {
+            Effect::Resign { reason, .. } => {
+                let reason = format!("{reason:?}");
+                format!("resigned: {}", reason.split(' ').next().unwrap_or_default())
+            }
+            Effect::Tell(News::Joined(_)) if listed => "found a member that was made without an answer".to_owned(),
+            Effect::Call { call: Call::Delete(name), .. } if Some(*name) != own => "removed a leftover".to_owned(),
+            Effect::Call { call: Call::Delete(_), .. } if self.nodes[node].term.is_some() => {
+                "left the line with a term that hangs".to_owned()
+            }
+            _ => return,
+        };
+        self.met.insert(met);
     }
 
     fn carry_out(&mut self, node: usize, effect: Effect) {
@@ -357,6 +382,8 @@ impl World {
     fn send(&mut self, node: usize, ticket: Ticket, call: Call) {
         assert_eq!(self.nodes[node].under_way, None, "two calls at once");
         assert!(self.nodes[node].connected, "a call without a connection");
+        let hangs = self.nodes[node].term.is_some() && self.nodes[node].leads.is_none();
+        assert!(!hangs || call != Call::Create, "joins the line before the last term has stopped");
         let (life, link) = (self.nodes[node].life, self.nodes[node].link);
         self.nodes[node].under_way = Some(ticket);
         self.nodes[node].calls.insert(ticket, call);
@@ -443,10 +470,21 @@ impl World {
         let link = self.nodes[node].link;
         self.after(0..SESSION * 2 / 5, Event::Detect { node, link });
         if let Some(session) = self.nodes[node].session {
-            let time = self.now + self.dice.u64(SESSION * 6 / 10..SESSION * 13 / 10);
-            self.at(time, Event::ServerExpires { session: session.0 });
+            self.let_expire(session);
         }
         self.log.push(format!("{} n{node} is cut off", self.now));
+    }
+
+    /// The server counts from the last that it has heard, which was before now, and in ticks.
+    fn let_expire(&mut self, session: SessionId) {
+        let heard = self.server.heard(session);
+        // An ensemble without a quorum lets nobody expire.
+        let range = if self.chance(10) {
+            SESSION * 13 / 10..SESSION * 4
+        } else {
+            SESSION * 6 / 10..SESSION * 13 / 10
+        };
+        self.after(range, Event::ServerExpires { session: session.0, heard });
     }
 
     fn detect(&mut self, node: usize, link: u64) {
@@ -502,10 +540,8 @@ impl World {
         self.input(node, Input::Expired { why: why.to_owned() });
     }
 
-    fn server_expires(&mut self, session: SessionId) {
-        // Somebody who has come back in time is alive.
-        let back = self.nodes.iter().any(|n| n.session == Some(session) && n.up && n.connected && n.paused.is_none());
-        if !back {
+    fn server_expires(&mut self, session: SessionId, heard: u64) {
+        if self.server.is_alive(session) && self.server.heard(session) == heard {
             self.end_session(session);
         }
     }
@@ -531,7 +567,7 @@ impl World {
         self.log.push(format!("{} n{node} stands still", self.now));
         self.nodes[node].paused = Some(Vec::new());
         if let Some(session) = self.nodes[node].session {
-            self.after(SESSION * 6 / 10..SESSION * 13 / 10, Event::ServerExpires { session: session.0 });
+            self.let_expire(session);
         }
         self.after(10..3000, Event::Resume { node });
     }
@@ -541,6 +577,11 @@ impl World {
         self.log.push(format!("{} n{node} goes on", self.now));
         for event in waiting {
             self.at(self.now, event);
+        }
+        if let Some(session) = self.nodes[node].session
+            && self.nodes[node].up
+        {
+            self.server.hear(session);
         }
         // The client notices, after some of what has piled up, that it was away for too long.
         let link = self.nodes[node].link;
@@ -603,7 +644,7 @@ impl World {
     }
 
     /// From now on nothing goes wrong any more.
-    pub fn calm_down(&mut self, keep_originals: bool) {
+    pub(crate) fn calm_down(&mut self, keep_originals: bool) {
         self.calm = true;
         self.log.push(format!("{} calm", self.now));
         for node in 0..self.nodes.len() {
@@ -618,7 +659,7 @@ impl World {
     }
 
     /// What holds when nothing has gone wrong for a while.
-    pub fn check_settled(&self) {
+    pub(crate) fn check_settled(&self) {
         let members: Vec<_> = self.server.members().collect();
         let views: Vec<_> = self.nodes.iter().map(|node| node.elector.view()).collect();
         for (node, view) in self.nodes.iter().zip(&views) {
@@ -629,7 +670,10 @@ impl World {
             let seen: Vec<_> = view.members.iter().map(|m| m.name).collect();
             let are: Vec<_> = members.iter().map(|(name, _)| *name).collect();
             assert_eq!(seen, are, "{:?} sees other members", node.id);
-            assert!(self.server.watches(node.session.expect("connected")) <= 3, "{:?} watches too much", node.id);
+            // Epoch, itself, the one before. Who was moved by force may still watch the one that was before it.
+            let most = if self.faults.tampering { members.len() + 1 } else { 3 };
+            let watches = self.server.watches(node.session.expect("connected"));
+            assert!(watches <= most, "{:?} has {watches} watches", node.id);
         }
         let (first, stored) = members.first().expect("members");
         let leading = views.iter().filter(|view| matches!(view.role, Role::Leading { .. })).count();
@@ -642,12 +686,12 @@ impl World {
     }
 
     /// Whether everything but the calls of refreshes is quiet; for counting.
-    pub fn leader(&self) -> usize {
+    pub(crate) fn leader(&self) -> usize {
         self.nodes.iter().position(|node| node.leads.is_some()).expect("somebody leads")
     }
 
     /// Kills the process of a node.
-    pub fn kill_now(&mut self, node: usize) {
+    pub(crate) fn kill_now(&mut self, node: usize) {
         self.kill(node);
     }
 }
