@@ -1,0 +1,4 @@
+//! Against real ZooKeeper servers.
+
+mod session;
+mod support;
