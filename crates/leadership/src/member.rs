@@ -93,7 +93,11 @@ impl NodeAddress {
     #[must_use]
     pub fn host_port(&self) -> String {
         let bare_v6 = self.host.contains(':') && !self.host.starts_with('[');
-        if bare_v6 { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if bare_v6 {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -119,7 +123,9 @@ mod tests {
         let name = MemberName::parse("member_0000000012").unwrap();
         assert_eq!((name.to_string().as_str(), name.id().as_str()), ("member_0000000012", "0000000012"));
         assert!(name < MemberName::parse("member_2147483647").unwrap());
-        for wrong in ["member_", "member_12", "member_-000000001", "member_00000000012", "leader_0000000012", ""] {
+        for wrong in
+            ["member_", "member_12", "member_-000000001", "member_00000000012", "leader_0000000012", ""]
+        {
             assert_eq!(MemberName::parse(wrong), None, "{wrong}");
         }
     }

@@ -64,7 +64,11 @@ fn processes_that_stand_still_never_lead_in_the_epoch_of_another() {
 #[test]
 fn members_of_the_original_are_respected_and_tampering_is_survived() {
     let more = ["resigned: Deposed", "resigned: MemberGone"];
-    run_all(20_000..21_000, Faults { pauses: true, tampering: true, originals: true }, &[USUAL, &more].concat());
+    run_all(
+        20_000..21_000,
+        Faults { pauses: true, tampering: true, originals: true },
+        &[USUAL, &more].concat(),
+    );
 }
 
 #[test]

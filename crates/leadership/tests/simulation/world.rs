@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use mconn_leadership::{
-    Answer, Call, Effect, Elector, Epoch, Input, MemberName, Moment, News, NodeId, Role, SessionId, Settings, Ticket,
+    Answer, Call, Effect, Elector, Epoch, Input, MemberName, Moment, News, NodeId, Role, SessionId, Settings,
+    Ticket,
 };
 use mconn_model::Timestamp;
 
@@ -216,11 +217,11 @@ impl World {
                 self.nodes[node].timer = None;
                 self.input(node, Input::Tick);
             }
-            Event::CallLate { node, life, ticket } if self.nodes[node].life == life => {
-                if self.nodes[node].under_way == Some(ticket) {
-                    let answer = Answer::Failed { why: "no answer in time".to_owned() };
-                    self.input(node, Input::Answered { ticket, answer });
-                }
+            Event::CallLate { node, life, ticket }
+                if self.nodes[node].life == life && self.nodes[node].under_way == Some(ticket) =>
+            {
+                let answer = Answer::Failed { why: "no answer in time".to_owned() };
+                self.input(node, Input::Answered { ticket, answer });
             }
             Event::Detect { node, link } => self.detect(node, link),
             Event::Attach { node, life } if self.nodes[node].life == life => self.attach(node),
@@ -308,8 +309,12 @@ impl World {
                 let reason = format!("{reason:?}");
                 format!("resigned: {}", reason.split(' ').next().unwrap_or_default())
             }
-            Effect::Tell(News::Joined(_)) if listed => "found a member that was made without an answer".to_owned(),
-            Effect::Call { call: Call::Delete(name), .. } if Some(*name) != own => "removed a leftover".to_owned(),
+            Effect::Tell(News::Joined(_)) if listed => {
+                "found a member that was made without an answer".to_owned()
+            }
+            Effect::Call { call: Call::Delete(name), .. } if Some(*name) != own => {
+                "removed a leftover".to_owned()
+            }
             Effect::Call { call: Call::Delete(_), .. } if self.nodes[node].term.is_some() => {
                 "left the line with a term that hangs".to_owned()
             }
@@ -344,7 +349,10 @@ impl World {
                 if self.nodes[node].term.is_some() {
                     let hangs = !self.calm && self.chance(3);
                     let range = if hangs { 1000..5000 } else { 1..100 };
-                    self.after(range, Event::Consumer { node, life, epoch: epoch.0, what: Consumer::Stopped });
+                    self.after(
+                        range,
+                        Event::Consumer { node, life, epoch: epoch.0, what: Consumer::Stopped },
+                    );
                 }
             }
             Effect::Tell(_) => {}
@@ -401,7 +409,9 @@ impl World {
         if process.link != link {
             return;
         }
-        let (Some(session), Some(call)) = (process.session, process.calls.get(&ticket).cloned()) else { return };
+        let (Some(session), Some(call)) = (process.session, process.calls.get(&ticket).cloned()) else {
+            return;
+        };
         // What was on its way when the link was cut arrives or not.
         let (id, up) = (process.id.clone(), process.up);
         if !self.server.is_alive(session) || (!up && self.chance(50)) {

@@ -73,8 +73,7 @@ impl Identity {
     fn write(&self, member: Option<String>, since: Option<String>) -> Vec<u8> {
         let NodeAddress { host, port, url } = &self.address;
         let serverdata = ServerData { ip: host, port: port.to_string(), serverurl: url };
-        let written =
-            Written { serverdata, node: self.node.as_str(), version: &self.version, member, since };
+        let written = Written { serverdata, node: self.node.as_str(), version: &self.version, member, since };
         serde_json::to_vec(&written).unwrap_or_default()
     }
 }

@@ -126,3 +126,24 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lasting_trouble_is_told_at_once_and_then_once_a_minute() {
+        let mut trouble = Trouble::default();
+        assert_eq!(trouble.over(), None);
+        let mut told = Vec::new();
+        for second in 0..=130 {
+            if let Some((count, lasting)) = trouble.again() {
+                told.push((second, count, lasting.as_secs()));
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(told, [(0, 1, 0), (60, 61, 60), (120, 121, 120)]);
+        assert_eq!(trouble.over(), Some(Duration::from_secs(131)));
+        assert!(trouble.again().is_some(), "new trouble is told at once");
+    }
+}

@@ -94,6 +94,8 @@ impl Running {
                 }
                 told = &mut running.stopped => {
                     let by_itself = !running.cancelled.is_cancelled();
+                    // Whoever else holds the token must not go on.
+                    running.cancel();
                     *slot = None;
                     let failed = told.unwrap_or_else(|_| Some("it was dropped without a reason".to_owned()));
                     return Input::Stopped { epoch, failed: failed.filter(|_| by_itself) };

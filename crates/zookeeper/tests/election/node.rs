@@ -144,8 +144,9 @@ impl Node {
         self.until("follows", follows).await
     }
 
-    pub(crate) fn member(&self) -> MemberName {
-        self.view.borrow().member.expect("it is in the line")
+    pub(crate) async fn member(&mut self) -> MemberName {
+        let view = self.until("is in the line", |view| view.member.is_some()).await;
+        view.member.unwrap()
     }
 
     /// Leaves and waits for the end of its tasks.
@@ -206,4 +207,12 @@ pub(crate) async fn until_members(spectator: &Session, count: usize) -> Vec<Memb
         }
     };
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never {count} members"))
+}
+
+/// Waits until these nodes, and no others, stand in line in this order, and know it.
+pub(crate) async fn until_line(spectator: &Session, nodes: &mut [&mut Node]) {
+    let names = until_members(spectator, nodes.len()).await;
+    for (node, name) in nodes.iter_mut().zip(names) {
+        node.until("is where it should be in the line", |view| view.member == Some(name)).await;
+    }
 }

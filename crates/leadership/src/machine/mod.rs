@@ -1,4 +1,7 @@
-//! The state machine of one node. No clock, no I/O, no randomness.
+//! The state machine of one node: what it knows, and what each input changes. No clock, no I/O, no randomness.
+
+mod next;
+mod view;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,9 +11,8 @@ use mconn_model::Timestamp;
 use crate::calls::{Answer, Call, Effect, Input, News, Resigned, Ticket};
 use crate::clock::Moment;
 use crate::line::{EpochNode, Line, Named, Seen};
-use crate::member::{Epoch, Member, MemberName, NodeAddress, NodeId, SessionId};
+use crate::member::{Epoch, MemberName, NodeAddress, NodeId, SessionId};
 use crate::settings::Settings;
-use crate::view::{Leader, Leadership, Role};
 
 /// The session, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -435,164 +437,6 @@ impl Elector {
         let known = self.epoch.is_some() && self.leader(&self.line).is_some();
         if known && !std::mem::replace(&mut self.settled, true) {
             out.push(Effect::Tell(News::Settled));
-        }
-    }
-
-    /// What follows from all that is known: the next call, a session, the end.
-    fn go_on(&mut self, moment: Moment, out: &mut Vec<Effect>) {
-        if self.may_close(moment) {
-            self.link = Link::Closed;
-            self.call = None;
-            self.member = None;
-            self.apart = Apart { since: moment.wall, why: "this node has left".to_owned() };
-            out.push(Effect::CloseSession);
-            return;
-        }
-        if self.link == Link::None {
-            self.link = Link::Opening;
-            out.push(Effect::OpenSession);
-        }
-        if !matches!(self.link, Link::Up(_)) || self.call.is_some() || moment.now < self.retry_at {
-            return;
-        }
-        if moment.now >= self.refresh_at {
-            let quarter = self.settings.refresh.mul_f64(moment.dice / 4.0);
-            self.refresh_at = moment.now.saturating_add(self.settings.refresh).saturating_add(quarter);
-            self.line_dirty = true;
-            self.epoch_dirty = true;
-        }
-        if let Some(call) = self.next(moment) {
-            self.tickets += 1;
-            self.call = Some((self.tickets, call.clone()));
-            out.push(Effect::Call { ticket: self.tickets, call });
-        }
-    }
-
-    /// Whether nothing holds the session any more, or for too long.
-    fn may_close(&self, moment: Moment) -> bool {
-        if self.wish != Wish::Out(Then::Close) {
-            return false;
-        }
-        let out_of_line = match self.link {
-            Link::Up(_) => self.member.is_none() && !self.line_dirty && self.call.is_none(),
-            // Nothing can be done but to let the session expire.
-            Link::None | Link::Opening | Link::Down | Link::Closed => true,
-        };
-        let late = self.leave_by.is_some_and(|limit| moment.now >= limit);
-        late || (out_of_line && self.may_leave(moment))
-    }
-
-    /// Whether the place in the line may be given up: nothing of the term runs, or it takes too long to stop.
-    fn may_leave(&self, moment: Moment) -> bool {
-        match self.tenure {
-            Tenure::None => true,
-            Tenure::Leading { .. } => false,
-            Tenure::Stopping { patience, .. } => moment.now >= patience,
-        }
-    }
-
-    fn next(&mut self, moment: Moment) -> Option<Call> {
-        // The epoch first: who leads is what followers are asked for, and a leader must know that it is one.
-        if std::mem::take(&mut self.epoch_dirty) {
-            return Some(Call::ReadEpoch);
-        }
-        if std::mem::take(&mut self.line_dirty) {
-            return Some(Call::List);
-        }
-        if let Some(leftover) = self.line.leftover(&self.node, self.member) {
-            return Some(Call::Delete(leftover));
-        }
-        let Some(own) = self.member else { return self.join(moment) };
-        if self.wish == Wish::Member && !self.may_leave(moment) {
-            // It leads, or has to stop first.
-            return self.missing_watch(own);
-        }
-        if self.wish == Wish::Member && self.tenure != Tenure::None {
-            // The term hangs. It cannot write any more, but nobody else leads as long as we stand here.
-            self.wish = Wish::Out(Then::Back);
-        }
-        match self.wish {
-            Wish::Member if self.line.before(own).is_some() => self.missing_watch(own),
-            Wish::Member => self.claim(own),
-            Wish::NotYet | Wish::Out(_) => self.may_leave(moment).then_some(Call::Delete(own)),
-        }
-    }
-
-    fn join(&mut self, moment: Moment) -> Option<Call> {
-        if self.wish == Wish::Out(Then::Back) {
-            self.wish = Wish::Member;
-        }
-        let stopped = self.tenure == Tenure::None;
-        (self.wish == Wish::Member && stopped && moment.now >= self.rejoin_at).then_some(Call::Create)
-    }
-
-    fn missing_watch(&self, own: MemberName) -> Option<Call> {
-        let wanted = [self.line.before(own), Some(own)];
-        wanted.into_iter().flatten().find(|name| !self.watched.contains(name)).map(Call::Watch)
-    }
-
-    fn claim(&self, member: MemberName) -> Option<Call> {
-        let seen = self.epoch.as_ref()?.epoch;
-        Some(Call::Claim { member, seen })
-    }
-
-    fn owns_epoch(&self) -> bool {
-        let named = self.epoch.as_ref().and_then(|node| node.leader.as_ref());
-        named.is_some_and(|leader| leader.node.as_ref() == Some(&self.node))
-    }
-
-    /// Who leads by this line and the epoch.
-    fn leader(&self, line: &Line) -> Option<Leader> {
-        if let Tenure::Leading { epoch, since, .. } = self.tenure {
-            let name = self.member?;
-            let address = self.address.clone();
-            return Some(Leader { name, address, epoch: Some(epoch), since: Some(since), is_self: true });
-        }
-        let node = self.epoch.as_ref()?;
-        let named = node.leader.as_ref().filter(|named| {
-            line.find(named.member).is_some_and(|seen| named.node.is_none() || seen.node == named.node)
-        });
-        let (name, process, address, epoch, since) = match named {
-            Some(named) => {
-                (named.member, &named.node, named.address.as_ref(), Some(node.epoch), named.since)
-            }
-            // Nobody that the epoch names: the first leads, or will. (A node of the original claims no epoch.)
-            None => {
-                let first = line.members().first()?;
-                (first.name, &first.node, first.address.as_ref(), None, None)
-            }
-        };
-        // This node does not lead, or it would have been found above.
-        let own = process.as_ref() == Some(&self.node) || self.member == Some(name);
-        let address = address?.clone();
-        (!own).then_some(Leader { name, address, epoch, since, is_self: false })
-    }
-
-    /// What everybody may know.
-    #[must_use]
-    pub fn view(&self) -> Leadership {
-        let member = |seen: &Seen| Member {
-            name: seen.name,
-            address: seen.address.clone(),
-            version: seen.version.clone(),
-            is_self: seen.node.as_ref() == Some(&self.node),
-        };
-        Leadership {
-            role: self.role(),
-            address: self.address.clone(),
-            member: self.member,
-            leader: self.leader(&self.line),
-            members: self.line.members().iter().map(member).collect(),
-            trouble: self.lost_term.as_ref().or(self.trouble.as_ref()).cloned(),
-        }
-    }
-
-    fn role(&self) -> Role {
-        match (&self.link, &self.tenure) {
-            (Link::Up(_), Tenure::Leading { epoch, serving: true, .. }) => Role::Leading { epoch: *epoch },
-            (Link::Up(_), Tenure::Leading { epoch, .. }) => Role::TakingOver { epoch: *epoch },
-            (Link::Up(_), _) => Role::Following,
-            _ => Role::Apart { since: self.apart.since, why: self.apart.why.clone() },
         }
     }
 }
