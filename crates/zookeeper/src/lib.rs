@@ -17,12 +17,16 @@
 pub mod election;
 pub mod error;
 pub mod fence;
+pub mod import;
 pub mod session;
 pub mod settings;
+pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use error::{Error, ErrorKind};
 pub use fence::{Fence, claim};
+pub use import::{Original, read_original};
 pub use session::{Change, Done, Session, Stat, State, States, Watch};
 pub use settings::{Digest, Host, Settings, SettingsError};
+pub use store::ZookeeperStore;

@@ -71,7 +71,7 @@ pub struct Settings {
     /// The ensemble. List all of them: with one host alone its restart costs the client up to twice its absence.
     pub hosts: Vec<Host>,
     /// Our part of the tree: `/` or a path such as `/infra/mconn`, without a slash at its end.
-    path: String,
+    pub(crate) path: String,
     /// What we ask for; the server may raise or lower it to its own limits.
     pub session_timeout: Duration,
     /// How long one attempt at a session may take.

@@ -148,7 +148,7 @@ pub enum Change {
 }
 
 impl Change {
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         match self {
             Self::Check { path, .. }
             | Self::Create { path, .. }
@@ -231,7 +231,10 @@ impl Session {
     /// Its states from now on.
     #[must_use]
     pub fn states(&self) -> States {
-        self.inner.states.clone()
+        let mut states = self.inner.states.clone();
+        // What has been so far is no change.
+        states.0.state();
+        states
     }
 
     /// How it is now.

@@ -54,48 +54,39 @@ impl Session {
     /// # Errors
     /// `NotSent` when nobody could be reached in time; else as classified.
     pub async fn open_once(settings: Settings) -> Result<Self, Error> {
-        let fail = |kind: ErrorKind, why: &str| {
-            let hosts = settings.host_list();
-            Error::new(kind, format!("cannot open a session at ZooKeeper {hosts}: {why}{}", kind.advice()))
-        };
-        let mut connector =
-            zk::Client::connector().with_session_timeout(settings.session_timeout).with_fail_eagerly();
-        if let Some(digest) = &settings.auth {
-            connector = connector.with_auth("digest", digest.reveal());
-        }
-        let hosts = settings.shuffled_hosts();
-        let client = match timeout(settings.connect_deadline, connector.connect(&hosts)).await {
-            Err(_) => {
-                let why = format!("no answer within {:?}", settings.connect_deadline);
-                return Err(fail(ErrorKind::NotSent, &why));
-            }
-            Ok(Err(error)) => {
-                let kind = match ErrorKind::of(&error) {
-                    // Whatever happened, there is no session: nothing can have been changed.
-                    ErrorKind::Unknown | ErrorKind::Closed | ErrorKind::Expired => ErrorKind::NotSent,
-                    kind => kind,
-                };
-                return Err(fail(kind, &error.to_string()));
-            }
-            Ok(Ok(client)) => client,
-        };
-        // Until the path is there, the session's root is that of the ensemble.
-        let mut root =
-            Settings::new(&hosts, "/").map_err(|error| fail(ErrorKind::Refused, &error.to_string()))?;
-        root.call_deadline = settings.call_deadline;
-        root.auth = settings.auth.clone();
-        let outer = Self::around(root, client.clone());
+        let client = connect(&settings).await?;
         if settings.path() != "/" {
-            outer.create_all(settings.path()).await?;
+            Self::at_root(&settings, client.clone()).create_all(settings.path()).await?;
         }
-        let client = client
-            .chroot(settings.path().to_owned())
-            .map_err(|_| fail(ErrorKind::Refused, &format!("the path {} is none", settings.path())))?;
-        let session = Self::around(settings, client);
+        let session = Self::below(settings, client)?;
         if let Some(warning) = session.open_to_the_world().await? {
             tracing::warn!("{warning}");
         }
         Ok(session)
+    }
+
+    /// One attempt at a session with a path that is there already; creates nothing.
+    ///
+    /// # Errors
+    /// `NoNode` when the path is not there; else as [`Session::open_once`].
+    pub async fn visit(settings: Settings) -> Result<Self, Error> {
+        let client = connect(&settings).await?;
+        let session = Self::below(settings, client)?;
+        match session.exists("/").await? {
+            Some(_) => Ok(session),
+            None => Err(session.error(ErrorKind::NoNode, "visit", "/", "there is no such path")),
+        }
+    }
+
+    /// The same connection with the root of the ensemble as its path.
+    fn at_root(settings: &Settings, client: zk::Client) -> Self {
+        Self::around(Settings { path: "/".to_owned(), ..settings.clone() }, client)
+    }
+
+    fn below(settings: Settings, client: zk::Client) -> Result<Self, Error> {
+        let client = client.chroot(settings.path().to_owned());
+        let client = client.map_err(|_| fail(&settings, ErrorKind::Refused, "the path cannot be used"))?;
+        Ok(Self::around(settings, client))
     }
 
     fn around(settings: Settings, client: zk::Client) -> Self {
@@ -140,6 +131,34 @@ impl Session {
 
 fn writing() -> zk::Permission {
     zk::Permission::WRITE | zk::Permission::CREATE | zk::Permission::DELETE | zk::Permission::ADMIN
+}
+
+async fn connect(settings: &Settings) -> Result<zk::Client, Error> {
+    let mut connector =
+        zk::Client::connector().with_session_timeout(settings.session_timeout).with_fail_eagerly();
+    if let Some(digest) = &settings.auth {
+        connector = connector.with_auth("digest", digest.reveal());
+    }
+    match timeout(settings.connect_deadline, connector.connect(&settings.shuffled_hosts())).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) => {
+            let kind = match ErrorKind::of(&error) {
+                // Whatever happened, there is no session: nothing can have been changed.
+                ErrorKind::Unknown | ErrorKind::Closed | ErrorKind::Expired => ErrorKind::NotSent,
+                kind => kind,
+            };
+            Err(fail(settings, kind, &error.to_string()))
+        }
+        Err(_) => {
+            let why = format!("no answer within {:?}", settings.connect_deadline);
+            Err(fail(settings, ErrorKind::NotSent, &why))
+        }
+    }
+}
+
+fn fail(settings: &Settings, kind: ErrorKind, why: &str) -> Error {
+    let hosts = settings.host_list();
+    Error::new(kind, format!("cannot open a session at ZooKeeper {hosts}: {why}{}", kind.advice()))
 }
 
 fn cancelled(settings: &Settings) -> Error {

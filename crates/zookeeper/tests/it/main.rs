@@ -1,4 +1,5 @@
 //! Against real ZooKeeper servers.
 
 mod session;
+mod store;
 mod support;
