@@ -1,8 +1,8 @@
 //! The line of members at ZooKeeper, and the lead of its first: the async shell round [`mconn_leadership::Elector`].
 //!
-//! It opens the session and keeps it, carries out the machine's calls one at a time, keeps the watches, publishes
-//! [`Leadership`], and hands out a [`Term`] whenever this node leads. Everything happens in one task, which ends after
-//! [`ElectionHandle::leave`], or when all handles are gone.
+//! It opens the session and keeps it, carries out the machine's calls one at a time, keeps the watches, publishes the
+//! [`mconn_leadership::Leadership`], and hands out a [`Term`] whenever this node leads. Everything happens in one task,
+//! which ends after [`ElectionHandle::leave`], or when all handles are gone.
 //!
 //! ```text
 //!   Session: states, answers, watches --\                  /--> calls, sessions

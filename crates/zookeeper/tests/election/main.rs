@@ -4,12 +4,13 @@
 
 mod node;
 mod proxy;
+mod store;
 
 use mconn_leadership::{Epoch, Leadership, Role};
-use mconn_zookeeper::election::{self, EPOCH_PATH, ElectionSettings, LEADER_PATH};
+use mconn_zookeeper::election::{EPOCH_PATH, LEADER_PATH};
 use mconn_zookeeper::testing::{Ensemble, Options};
 use node::{
-    Did, LONG, Node, PATIENCE, Record, SHORT, address, fresh_path, members, server, settings, spectator,
+    Did, LONG, Node, PATIENCE, Record, SHORT, bare, fresh_path, members, server, settings, spectator,
     until_line, until_members,
 };
 use proxy::{Link, Proxy};
@@ -289,18 +290,12 @@ async fn an_ensemble_that_dies_and_comes_back_finds_one_leader() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_term_that_ends_by_itself_lets_the_next_one_try() {
     let path = fresh_path();
-    let settings = ElectionSettings {
-        zookeeper: settings(server(), &path, LONG),
-        address: address("sick"),
-        version: "1.0".to_owned(),
-        rhythm: mconn_leadership::Settings::default(),
-    };
-    let mut sick = election::start(settings);
+    let mut sick = bare("sick", &path);
     let mut view = sick.handle.view();
     sick.handle.ready().await.unwrap();
     let term = sick.terms.recv().await.unwrap();
     let record = Record::default();
-    let mut b = Node::join("b", node::settings(server(), &path, LONG), &record).await;
+    let mut b = Node::join("b", settings(server(), &path, LONG), &record).await;
     b.until_follows("sick").await;
     let cancelled = term.cancelled().clone();
     term.stopped(Some("the store is too new".to_owned()));
@@ -334,13 +329,7 @@ async fn leaving_has_an_end_whatever_is_wrong() {
     proxy.set(Link::Frozen);
     b.leave().await;
     // All handles are gone.
-    let settings = ElectionSettings {
-        zookeeper: settings(server(), &path, LONG),
-        address: address("c"),
-        version: "1.0".to_owned(),
-        rhythm: mconn_leadership::Settings::default(),
-    };
-    let election = election::start(settings);
+    let election = bare("c", &path);
     drop(election.handle);
     tokio::time::timeout(PATIENCE, election.task).await.expect("it leaves by itself").unwrap();
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use mconn_leadership::{Epoch, Leadership, MemberName, NodeAddress, Role};
-use mconn_zookeeper::election::{self, ElectionHandle, ElectionSettings, LEADER_PATH, Term};
+use mconn_zookeeper::election::{self, Election, ElectionHandle, ElectionSettings, LEADER_PATH, Term};
 use mconn_zookeeper::testing::{Ensemble, Options};
 use mconn_zookeeper::{Session, Settings};
 use tokio::sync::{mpsc, watch};
@@ -161,6 +161,19 @@ impl Node {
 
 pub(crate) fn address(name: &str) -> NodeAddress {
     NodeAddress { host: name.to_owned(), port: 1234, url: format!("http://{name}:1234") }
+}
+
+/// An election whose terms the test takes itself.
+pub(crate) fn bare(name: &str, path: &str) -> Election {
+    election::start(ElectionSettings {
+        zookeeper: settings(server(), path, LONG),
+        address: address(name),
+        version: "1.0".to_owned(),
+        rhythm: mconn_leadership::Settings {
+            stop_limit: Duration::from_secs(1),
+            ..mconn_leadership::Settings::default()
+        },
+    })
 }
 
 async fn consume(name: String, mut terms: mpsc::Receiver<Term>, record: Record) {
