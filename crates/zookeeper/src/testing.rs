@@ -217,7 +217,9 @@ impl Ensemble {
         for server in self.servers.iter().filter(|server| server.keeper.is_some()) {
             while server.mode().is_none() {
                 if !server.runs() || Instant::now() > end {
-                    return Err(format!("server at {}; its log:\n{}", server.address, server.log()));
+                    let log = server.log();
+                    let hint = if log.contains("failed to execute") { NEEDED } else { "its log" };
+                    return Err(format!("server at {}: {hint}\n{log}", server.address));
                 }
                 std::thread::sleep(LOOK);
             }

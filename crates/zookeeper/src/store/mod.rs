@@ -2,7 +2,7 @@
 //!
 //! A batch is one transaction: the check of the epoch, the next place with the number of the batch (under the version that was
 //! seen last), and the changes. So a batch that is still on its way when a later one has been written can never arrive, and a batch
-//! whose answer was lost is sent again until it is certain. Larger batches go through [`staged`].
+//! whose answer was lost is sent again until it is certain. Larger batches go through `staged`.
 
 mod engine;
 mod errors;
