@@ -55,7 +55,12 @@ async fn versions_of_all_ages_are_followed() {
         let node = start(
             &dir,
             &sim,
-            &[("MCONN_MARATHON_COMPARE_MIN", "300"), ("MCONN_MARATHON_COMPARE_MAX", "600")],
+            &[
+                ("MCONN_MARATHON_COMPARE_MIN", "300"),
+                ("MCONN_MARATHON_COMPARE_MAX", "600"),
+                // Where no event tells that the only app was deleted, its absence is held first.
+                ("MCONN_HOLD_FOR", "1000"),
+            ],
         );
         node.api.preset("Test", "/shop/web").await;
         sim.api.post("/v2/apps", &app("/shop/web", 2)).await;

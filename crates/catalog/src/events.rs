@@ -11,6 +11,7 @@ use mconn_model::{
 };
 
 use crate::effects::Why;
+use crate::hints::Stop;
 use crate::memory::{Grave, Unless};
 use crate::source::{AWAITED_MAX, Definition, STIRRED_MAX, Source, Step};
 
@@ -29,7 +30,7 @@ impl Source {
                     self.note_omen(instance);
                 }
                 // The end of a task before this one, told late.
-                tasks.retain(|id| !ends(&condition) || !self.is_before_start(&app, id, at));
+                tasks.retain(|id| !leaves(&condition) || !self.is_before_start(&app, id, at));
                 self.fold_instance(&app, &tasks, &condition, step);
             }
             ClusterEvent::HealthChanged { app, instance, task, healthy, whole, at } => {
@@ -61,8 +62,8 @@ impl Source {
                 }
             }
             ClusterEvent::GroupChanged { group, version } => self.fold_group(&group, version, step),
-            ClusterEvent::Deployment { id, phase, affected, stopping } => {
-                self.note_deployment(id.as_ref(), phase, &affected, &stopping, step);
+            ClusterEvent::Deployment { id, phase, affected, stopping, version } => {
+                self.note_deployment(id.as_ref(), phase, &affected, Stop { apps: &stopping, version }, step);
                 self.fold_deployment(phase, &affected, step);
             }
             ClusterEvent::AppTerminated { app } => self.fold_terminated(&app, step),
@@ -139,6 +140,7 @@ impl Source {
             None if leaving && !self.is_living(&app, step) => return self.mark_living(&app, step),
             None => bare_task(&app, &id),
         };
+        let appears = self.task(&app, &id).is_none();
         let changed = task.status != status;
         let returned = task.status == TaskStatus::Unreachable && changed;
         task.status = status;
@@ -164,6 +166,9 @@ impl Source {
             spoken.due = Some(step.now + step.settings.explain_within);
         }
         self.put_task(&app, task, step);
+        if appears && self.is_stopped(&app, version) {
+            self.hint(&app, std::slice::from_ref(&id), Rule::AppStopping, Unless::TimeOver, step);
+        }
         self.mark(&app, Some(&id), step);
     }
 
@@ -437,6 +442,12 @@ fn instant(timestamp: &EventTimestamp) -> Option<Timestamp> {
 fn ends(condition: &InstanceCondition) -> bool {
     use InstanceCondition as C;
     matches!(condition, C::Finished | C::Failed | C::Killed | C::Error | C::Gone | C::Dropped)
+}
+
+/// Whether an instance in this condition has no task that can be reached, or soon has none.
+fn leaves(condition: &InstanceCondition) -> bool {
+    use InstanceCondition as C;
+    ends(condition) || matches!(condition, C::Killing | C::Unreachable | C::UnreachableInactive)
 }
 
 /// Whether `new` is a later incarnation of the same container of the same instance as `old`.

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mconn_model::{
-    AppId, Deployment, DeploymentId, DeploymentPhase, InstanceCondition, InstanceId, Rule, TaskId, TaskStatus,
+    AppId, Deployment, DeploymentId, DeploymentPhase, InstanceCondition, InstanceId, Rule, TaskId,
+    TaskStatus, Timestamp,
 };
 
 use crate::events::is_of;
@@ -28,6 +29,16 @@ pub(crate) struct Deploying {
     event: u64,
     /// What it changes.
     apps: BTreeSet<AppId>,
+    /// What its present step stops, of any version older than this.
+    stops: Option<(BTreeSet<AppId>, Timestamp)>,
+}
+
+/// What a step stops.
+pub(crate) struct Stop<'a> {
+    /// Apps and pods.
+    pub(crate) apps: &'a [AppId],
+    /// When the plan was made.
+    pub(crate) version: Option<Timestamp>,
 }
 
 impl Deploying {
@@ -55,22 +66,36 @@ impl Source {
         let event = self.state.events;
         for task in tasks {
             let memory = self.recall(app, task, step.now, step.settings);
-            if memory.leaving.is_some_and(|known| known.unless == Unless::TimeOver) {
-                continue;
-            }
-            memory.leaving = Some(Leaving { rule, event, at: step.now, done, until, unless });
+            let hint = Leaving { rule, event, at: step.now, done, until, unless };
+            memory.leaving = match memory.leaving {
+                Some(known) if known.unless == Unless::TimeOver => match unless {
+                    Unless::StillRunning => continue,
+                    // Both hold: neither is over before the other.
+                    Unless::TimeOver | Unless::DeploymentOver => Some(Leaving {
+                        done: done.max(known.until),
+                        until: until.max(known.until),
+                        event,
+                        unless,
+                        ..known
+                    }),
+                },
+                _ => Some(hint),
+            };
             self.rechecks.insert((until, app.clone(), task.clone()));
             self.memory_changed = true;
             self.rejudge(app, task, step);
         }
     }
 
-    /// Forgets hints about tasks that are not known any more.
+    /// The time of hints is over: those about tasks that are not known any more are forgotten, and of the others an answer
+    /// has to say whether they came true.
     pub(crate) fn recheck(&mut self, step: &Step<'_>) {
         while self.rechecks.first().is_some_and(|(at, ..)| *at <= step.now) {
             let Some((_, app, task)) = self.rechecks.pop_first() else { break };
             if self.task(&app, &task).is_none() {
                 self.memory.remove(&task);
+            } else if self.memory.get(&task).is_some_and(|memory| memory.leaving.is_some()) {
+                self.refetch.poll(&app, self.state.events, step.now);
             }
         }
     }
@@ -139,14 +164,18 @@ impl Source {
         id: Option<&DeploymentId>,
         phase: DeploymentPhase,
         affected: &[AppId],
-        stopping: &[AppId],
+        stop: Stop<'_>,
         step: &mut Step<'_>,
     ) {
         match (phase, id) {
             (DeploymentPhase::StepBegan | DeploymentPhase::StepEnded, Some(id)) => {
                 if self.deploying.len() < DEPLOYMENTS_MAX || self.deploying.contains_key(id) {
-                    let deploying =
-                        Deploying { event: self.state.events, apps: affected.iter().cloned().collect() };
+                    let began = (phase == DeploymentPhase::StepBegan).then_some(stop.version).flatten();
+                    let deploying = Deploying {
+                        event: self.state.events,
+                        apps: affected.iter().cloned().collect(),
+                        stops: began.map(|version| (stop.apps.iter().cloned().collect(), version)),
+                    };
                     self.deploying.insert(id.clone(), deploying);
                 }
             }
@@ -157,13 +186,21 @@ impl Source {
         }
         if phase == DeploymentPhase::StepBegan {
             // A step that stops an app kills its tasks at once, and they die even if it is cancelled later.
-            for app in stopping {
+            for app in stop.apps {
                 let Some(work) = self.apps.get_mut(app) else { continue };
                 work.stopped = self.state.events;
                 let tasks: Vec<TaskId> = work.entry.tasks.iter().map(|entry| entry.task.id.clone()).collect();
                 self.hint(app, &tasks, Rule::AppStopping, Unless::TimeOver, step);
             }
         }
+    }
+
+    /// Whether a task of that version, of which nothing was known until now, is being stopped with its app.
+    pub(crate) fn is_stopped(&self, app: &AppId, version: Option<Timestamp>) -> bool {
+        self.deploying
+            .values()
+            .filter_map(|deploying| deploying.stops.as_ref())
+            .any(|(apps, made)| apps.contains(app) && version.is_some_and(|version| version < *made))
     }
 
     /// An instance is ending of which no task is known: an answer under way may show it as running.
@@ -174,11 +211,19 @@ impl Source {
         self.omens.push_back((self.state.events, instance));
     }
 
-    /// A task is shown for the first time, by an answer that was asked for before an event told of its end.
-    pub(crate) fn fulfil_omens(&mut self, app: &AppId, task: &TaskId, requested: u64, step: &mut Step<'_>) {
+    /// A task is shown for the first time, by an answer that was asked for before an event told of its end, or while its
+    /// app is being stopped.
+    pub(crate) fn fulfil_omens(
+        &mut self,
+        app: &AppId,
+        task: &TaskId,
+        version: Option<Timestamp>,
+        requested: u64,
+        step: &mut Step<'_>,
+    ) {
         let (stopped, tasks) = (self.apps.get(app).map(|work| work.stopped), std::slice::from_ref(task));
         let ends = |(event, instance): &(u64, InstanceId)| *event > requested && is_of(task, instance);
-        if stopped.is_some_and(|event| event > requested) {
+        if stopped.is_some_and(|event| event > requested) || self.is_stopped(app, version) {
             self.hint(app, tasks, Rule::AppStopping, Unless::TimeOver, step);
         } else if self.omens.iter().any(ends) {
             self.hint(app, tasks, Rule::KillAnnounced, Unless::StillRunning, step);

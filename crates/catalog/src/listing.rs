@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{
-    App, AppId, AppListing, AppTask, Freshness, IpAddress, Listing, Pod, PodContainer, PodInstance, TaskId,
-    TaskStatus, Timestamp, Warning,
+    App, AppId, AppListing, AppTask, Deployment, Freshness, IpAddress, Listing, Pod, PodContainer,
+    PodInstance, TaskId, TaskStatus, Timestamp, Warning,
 };
 
 use crate::effects::{Notice, Why};
@@ -254,6 +254,9 @@ impl Source {
         let before = self.apps.get(&id).map(|work| work.entry.clone()).filter(|_| comparison.is_some());
         self.dead_apps.dig(&id);
         let deployments = definition.app.as_ref().map(|app| app.deployments.clone());
+        if let Some(deployments) = &deployments {
+            self.forget_unready(&id, deployments, step);
+        }
         if self.apps.get(&id).is_none_or(|work| work.defined <= requested) {
             self.put_definition(&id, definition, step);
         } else if let (Some(app), Some(deployments)) = (self.definition(&id).app, &deployments)
@@ -360,7 +363,7 @@ impl Source {
         let known = self.task(app, &task.id).map(|entry| entry.task.clone());
         let window = self.readiness_window(app, step);
         if known.is_none() {
-            self.fulfil_omens(app, &task.id, requested, step);
+            self.fulfil_omens(app, &task.id, task.version, requested, step);
         }
         let memory = self.recall(app, &task.id, step.now, step.settings);
         memory.place = place;
@@ -372,7 +375,8 @@ impl Source {
             let age = task.started_at.map(|started| clock.since(started));
             memory.unready |= task.ready == Some(false);
             let silent = task.ready.is_none() && !memory.unready;
-            memory.readiness_waived |= silent && age.is_some_and(|age| age >= window);
+            let waited = memory.unready_until.is_none_or(|since| step.now >= since + window);
+            memory.readiness_waived |= silent && waited && age.is_some_and(|age| age >= window);
         }
         let mut newer = memory.told.is_some();
         if memory.event > requested
@@ -384,6 +388,23 @@ impl Source {
         newer |= self.refute_hint(app, &task.id, &task.status, requested, step);
         self.put_task(app, task, step);
         newer
+    }
+
+    /// What an earlier deployment found unready says nothing once none of the app's deployments is under way any more: it
+    /// ended because they were ready, or it was cancelled, and then the next one checks them again.
+    fn forget_unready(&mut self, app: &AppId, deployments: &[Deployment], step: &Step<'_>) {
+        let Some(work) = self.apps.get(app) else { return };
+        let Some(known) = work.entry.app.as_ref().map(|app| &app.deployments) else { return };
+        if known.is_empty() || known.iter().any(|known| deployments.contains(known)) {
+            return;
+        }
+        for task in &work.entry.tasks {
+            if let Some(memory) = self.memory.get_mut(&task.task.id)
+                && std::mem::take(&mut memory.unready)
+            {
+                memory.unready_until = Some(step.now);
+            }
+        }
     }
 
     /// For how long after its start a task may be without a readiness result and still get one.

@@ -27,6 +27,8 @@ pub(crate) struct TaskMemory {
     pub(crate) confirmed: bool,
     /// Its readiness check has failed: that there is no result now means that a new leader has forgotten it.
     pub(crate) unready: bool,
+    /// Since when no failed check counts any more: the deployment that made it is over.
+    pub(crate) unready_until: Option<Duration>,
     /// No readiness result has come for so long that none will: it is older than the deployment.
     pub(crate) readiness_waived: bool,
     /// When it was first known to run.

@@ -141,6 +141,8 @@ struct PlanDto<'a> {
     id: Text<'a>,
     #[serde(borrow)]
     steps: RawList<'a>,
+    #[serde(borrow)]
+    version: Text<'a>,
 }
 
 /// Decodes one event: the stream's `event:` field, if there was one, and the JSON of its data.
@@ -264,6 +266,7 @@ fn deployment(dto: &EventDto<'_>, phase: DeploymentPhase) -> ClusterEvent {
         phase,
         affected: plan.map(|plan| json::affected(&plan.steps)).unwrap_or_default(),
         stopping: dto.current_step.map(|step| json::stopped_by(step.get())).unwrap_or_default(),
+        version: plan.and_then(|plan| plan.version.get()).and_then(Timestamp::parse),
     }
 }
 

@@ -163,6 +163,8 @@ pub enum ClusterEvent {
         affected: Vec<AppId>,
         /// Apps and pods that the step that begins or ended stops for good.
         stopping: Vec<AppId>,
+        /// When its plan was made: what it starts has this version, what it stops an older one.
+        version: Option<Timestamp>,
     },
     /// `app_terminated_event`: gone for certain.
     AppTerminated {

@@ -22,6 +22,7 @@ fn step(id: &str, phase: DeploymentPhase, stopping: &[&str]) -> ClusterEvent {
         phase,
         affected: vec![app_id("/web")],
         stopping: stopping.iter().map(|id| app_id(id)).collect(),
+        version: Timestamp::parse("2026-01-05T10:00:10.000Z"),
     }
 }
 
@@ -178,4 +179,65 @@ fn the_first_hint_gives_the_time() {
     assert_eq!(first, Timestamp::from_millis(1_000_000));
     bench.pass_ms(700).event(kill());
     assert_eq!(bench.entry("/web").unwrap().tasks[0].since, first);
+}
+
+/// A task's event with the time at which Marathon said it, and the definition that it was started with.
+fn dated(id: &str, state: TaskStatus, at: &str, version: &str) -> ClusterEvent {
+    let ClusterEvent::Status(mut update) = status("/web", id, state) else { unreachable!("made above") };
+    update.event.timestamp = Some(EventTimestamp::Text(at.into()));
+    update.version = Timestamp::parse(version);
+    ClusterEvent::Status(update)
+}
+
+#[test]
+fn a_task_that_is_first_heard_of_while_its_app_is_being_stopped_drains() {
+    let (before, after) = ("2026-01-05T10:00:05.000Z", "2026-01-05T10:00:20.000Z");
+    let mut bench = Bench::reading(web());
+    bench.event(step("d", DeploymentPhase::StepBegan, &["/web"]));
+    // The plan is of 10:00:10 (`step`): what was started before it dies, what was started after it is its successor.
+    bench.event(dated("web.instance-3._app.1", TaskStatus::Running, after, before));
+    bench.event(dated("web.instance-4._app.1", TaskStatus::Running, after, after));
+    let shown: Vec<_> =
+        bench.shows("/web").into_iter().filter(|task| !task.contains("app-stopping")).collect();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(shown[0].starts_with("web.instance-4._app.1"), "{shown:?}");
+    // By an answer, too.
+    let mut all = deploying("d");
+    all[0].tasks.push(AppTask { version: Timestamp::parse(before), ..task("/web", "web.instance-5._app.1") });
+    bench.pass_ms(5000).list(all, Vec::new());
+    let last = bench.shows("/web").pop().unwrap();
+    assert!(last.starts_with("web.instance-5._app.1 app-stopping"), "{last}");
+}
+
+#[test]
+fn a_kill_that_is_told_late_is_not_about_the_next_incarnation() {
+    let mut bench = Bench::reading(web());
+    let version = "1970-01-01T00:00:00.001Z";
+    bench.event(dated(ONE, TaskStatus::Killed, "2026-01-05T10:00:10.000Z", version));
+    bench.event(dated("web.instance-1._app.2", TaskStatus::Running, "2026-01-05T10:00:12.000Z", version));
+    for condition in [InstanceCondition::Killing, InstanceCondition::Unreachable, InstanceCondition::Killed] {
+        let ClusterEvent::InstanceChanged { instance, app, condition, version, .. } =
+            changed("web.instance-1", condition)
+        else {
+            unreachable!("made above")
+        };
+        let at = Timestamp::parse("2026-01-05T10:00:09.000Z");
+        bench.event(ClusterEvent::InstanceChanged { instance, app, condition, version, at });
+    }
+    assert_eq!(rules(&bench), BOTH);
+}
+
+#[test]
+fn a_second_hint_holds_beyond_the_time_of_the_first() {
+    let mut bench = Bench::reading(web());
+    bench.event(step("d", DeploymentPhase::StepBegan, &["/web"]));
+    bench.event(step("d", DeploymentPhase::Failed, &[]));
+    // Almost over, when the next deployment replaces the task.
+    bench.pass_ms(59_000).event(step("e", DeploymentPhase::StepBegan, &[]));
+    bench.event(changed("web.instance-1", InstanceCondition::Running));
+    bench.pass_ms(3000).list(deploying("e"), Vec::new());
+    assert_eq!(rules(&bench), ["app-stopping", "running-without-checks"]);
+    // And it is asked about when its own time is over.
+    bench.asked();
+    assert!(!bench.pass_ms(60_000).asked().is_empty());
 }

@@ -86,3 +86,23 @@ fn nothing_is_ready_before_an_answer_says_whether_a_deployment_runs() {
     answer(&mut bench, 1, true, vec![started("web.1", None)]);
     assert_eq!(rules(&bench), ["readiness-pending"]);
 }
+
+#[test]
+fn what_one_deployment_found_unready_says_nothing_in_the_next() {
+    let mut bench = Bench::reading(vec![listed(checked_app(true), vec![started("web.1", Some(false))])]);
+    let next = |bench: &mut Bench, seconds: i64, ready| {
+        let deployments = vec![Deployment { id: DeploymentId::new("e").unwrap() }];
+        let app = App { deployments, ..checked_app(true) };
+        let listing = Some(Box::new(listed(app, vec![started("web.1", ready)])));
+        let as_of = Some(Timestamp::from_millis(seconds * 1000));
+        bench.see(Observation::App { id: app_id("/web"), listing, as_of, requested_at_event: bench.mark() });
+    };
+    next(&mut bench, 1000, None);
+    assert_eq!(rules(&bench), ["readiness-pending"], "the next one may check it again");
+    bench.pass_ms(14_000);
+    next(&mut bench, 1014, None);
+    assert_eq!(rules(&bench), ["readiness-pending"]);
+    bench.pass_ms(1000);
+    next(&mut bench, 1015, None);
+    assert_eq!(rules(&bench), ["running-without-checks"], "timeout and margin are over, and it did not");
+}

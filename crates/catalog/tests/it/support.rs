@@ -179,7 +179,7 @@ pub(crate) fn group(path: &str) -> ClusterEvent {
 
 pub(crate) fn deployment(phase: DeploymentPhase, apps: &[&str]) -> ClusterEvent {
     let affected = apps.iter().map(|id| app_id(id)).collect();
-    ClusterEvent::Deployment { id: None, phase, affected, stopping: Vec::new() }
+    ClusterEvent::Deployment { id: None, phase, affected, stopping: Vec::new(), version: None }
 }
 
 /// A catalog of one source, `m`, unless told otherwise.

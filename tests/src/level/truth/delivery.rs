@@ -47,7 +47,10 @@ impl Truth {
                 task.unclear = now + UNCLEAR;
             }
             task.in_order = task.in_order.max(nth);
-            self.tasks[at].heard = self.delivered;
+            // That one of several checks has passed says nothing of the task, so an older answer counts more.
+            if !matches!(meaning, Meaning::Health { alive: true, whole: false, .. }) {
+                self.tasks[at].heard = self.delivered;
+            }
             self.app_heard.insert(self.tasks[at].app.clone(), self.delivered);
         }
         match &meaning {
@@ -55,9 +58,9 @@ impl Truth {
             Meaning::Condition { task, hint: false, .. } if twisted || again || self.lacks_status(number) => {
                 self.tasks[*task].doubted = true;
             }
-            Meaning::Health { task, alive: false } => self.tasks[*task].doubted = true,
+            Meaning::Health { task, alive: false, .. } => self.tasks[*task].doubted = true,
             // It names the instance alone: whoever has not been told of the new task takes it for the one before.
-            Meaning::Health { task, alive: true } => self.mislead(*task, now),
+            Meaning::Health { task, alive: true, .. } => self.mislead(*task, now),
             Meaning::Stop { apps, .. } => {
                 self.deploying.extend(apps.iter().cloned());
                 apps.iter().for_each(|app| self.hear(app, twisted || again));

@@ -57,10 +57,11 @@ impl Truth {
             "instance_health_changed_event" | "health_status_changed_event" => {
                 let alive = body["healthy"].as_bool().or(body["alive"].as_bool());
                 let (Some(task), Some(alive)) = (instance("instanceId"), alive) else { return other(None) };
-                if &*event.event_type == "instance_health_changed_event" && alive {
+                let whole = &*event.event_type == "instance_health_changed_event";
+                if whole && alive {
                     self.tasks[task].blink.passed = true;
                 }
-                Meaning::Health { task, alive }
+                Meaning::Health { task, alive, whole }
             }
             "unhealthy_instance_kill_event" => match self.by_id.get(text("taskId")) {
                 Some(&task) => Meaning::Kill { task },

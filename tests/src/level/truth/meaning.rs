@@ -14,8 +14,8 @@ pub(crate) enum Meaning {
     Condition { task: At, condition: String, hint: bool },
     /// An instance shall go, which shows in its condition being told once more. `before` told it first.
     Goal { task: At, before: usize },
-    /// A check, or all of them, have changed.
-    Health { task: At, alive: bool },
+    /// A check has changed, or all of them together (`whole`).
+    Health { task: At, alive: bool, whole: bool },
     /// A task will be killed for its health.
     Kill { task: At },
     /// A plan stops these tasks' apps.
