@@ -8,7 +8,7 @@ use crate::session::{Change, Session};
 pub(crate) const EPOCH: &str = "/mconn/epoch";
 
 /// The node above everything that is ours alone.
-const OURS: &str = "/mconn";
+pub(crate) const OURS: &str = "/mconn";
 
 /// Proof that its holder led when the epoch began. It is worth nothing as soon as somebody else claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +18,11 @@ pub struct Fence {
 }
 
 impl Fence {
+    /// Of an epoch that the election has claimed for this node.
+    pub(crate) fn of(epoch: i32) -> Self {
+        Self { epoch }
+    }
+
     /// The number of the epoch. Grows with every leader.
     #[must_use]
     pub fn epoch(self) -> i32 {

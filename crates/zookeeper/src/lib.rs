@@ -14,6 +14,7 @@
 //!
 //! What the client library does that one must know, and our rule for each, stands in [`session`].
 
+pub mod election;
 pub mod error;
 pub mod fence;
 pub mod import;
