@@ -8,7 +8,7 @@ use std::time::Duration;
 use mconn_model::{ModuleName, Snapshot};
 use mconn_module::{BoxFuture, Module, Outcome, Run};
 use mconn_queue::{ModuleSetup, RunningList, RunningTasks, Settings};
-use mconn_web::{App, Build, Credentials, Limits, serve};
+use mconn_web::{App, Build, Credentials, Limits, Seat, StepDown, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -57,18 +57,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let app = App {
-        queue,
+        seat: Seat::alone(queue, address.to_string(), format!("http://{address}"), "load".to_owned()),
+        authority: address.to_string(),
         catalog: snapshots,
         followers: Vec::new(),
         ready: mconn_web::ReadyWhen::NoSource,
         credentials: Credentials::Off,
-        authority: address.to_string(),
-        server_url: format!("http://{address}"),
         env: Vec::new(),
         build: Build { version: "load".to_owned(), commit: None },
         store: "memory".to_owned(),
         callbacks: true,
         exit: CancellationToken::new(),
+        step_down: StepDown::alone(CancellationToken::new()),
     };
     let serving = tokio::spawn(serve(listener, app, Limits::default(), cancel.clone()));
     let accepted = Arc::new(AtomicU64::new(0));

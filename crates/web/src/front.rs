@@ -19,8 +19,10 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 
 use crate::app::Shared;
 use crate::body;
+use crate::leads::Leads;
 use crate::paths::Paths;
 use crate::problem::{Cause, Problem};
+use crate::seat::Position;
 use crate::text::Escaped;
 
 /// Answers smaller than this are not compressed, as in the original.
@@ -110,6 +112,9 @@ impl Front {
                 Some(uri) => parts.uri = uri,
                 None => return (None, Problem::not_found(target(&sent)).into_response()),
             }
+        }
+        if let Position::Leading(lead) = &self.shared.app.seat.borrow().position {
+            parts.extensions.insert(Leads(lead.clone()));
         }
         let bounded = !is_long(&self.paths.operations()[operation].path);
         let answer = self.route(Request::from_parts(parts, Body::empty()));

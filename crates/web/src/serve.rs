@@ -82,7 +82,6 @@ pub(crate) fn build(app: App, limits: Limits, closing: CancellationToken) -> (Ar
         streams: Arc::new(Semaphore::new(limits.max_streams)),
         closing,
         document: routes::render(&document),
-        accepted: routes::accepted_prefix(&app.server_url),
         app,
         limits,
     });

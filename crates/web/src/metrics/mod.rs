@@ -2,6 +2,7 @@
 //! catalog's, which are asked for when somebody looks.
 
 mod catalog;
+mod cluster;
 mod process;
 mod queue;
 
@@ -25,6 +26,7 @@ use crate::app::Follower;
 use crate::freshness::SourceClock;
 use crate::paths::Operation;
 use crate::problem::Cause;
+use crate::seat::Seat;
 
 /// Statuses that have a counter of their own; all others share the last one.
 const STATUSES: [u16; 12] = [200, 400, 401, 404, 408, 409, 413, 415, 500, 503, 204, 0];
@@ -162,8 +164,9 @@ impl Metrics {
 pub(crate) struct Page<'a> {
     pub(crate) http: &'a Metrics,
     pub(crate) build: &'a Build,
-    /// Missing while the queue does not answer.
-    pub(crate) queue: Option<&'a Stats>,
+    pub(crate) seat: &'a Seat,
+    /// Missing where there is no queue, because another node leads; `Some(None)` while it does not answer.
+    pub(crate) queue: Option<Option<&'a Stats>>,
     pub(crate) snapshot: &'a Snapshot,
     /// Now, by the clock that dates verdicts.
     pub(crate) now: Timestamp,
@@ -179,8 +182,11 @@ impl Page<'_> {
         let build = vec![("version", self.build.version.clone()), ("commit", commit)];
         registry.register("build", "What is running", Info::new(build));
         process::show(&mut registry);
-        gauge(&mut registry, "queue_answers", "Whether the queue answers", self.queue.is_some().into());
-        if let Some(stats) = self.queue {
+        cluster::show(&mut registry, self.seat);
+        if let Some(answer) = self.queue {
+            gauge(&mut registry, "queue_answers", "Whether the queue answers", answer.is_some().into());
+        }
+        if let Some(stats) = self.queue.flatten() {
             queue::show(&mut registry, stats);
         }
         catalog::show(&mut registry, self.snapshot, self.sources, self.now);

@@ -36,6 +36,12 @@ fn now() -> Timestamp {
     Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::from_millis(0))
 }
 
+/// Whether a query has this switch on.
+fn is_set(query: &str, switch: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == switch && matches!(&*value, "" | "1" | "true"))
+}
+
 /// The part of the document that belongs to no route.
 #[derive(OpenApi)]
 #[openapi(
@@ -79,6 +85,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(system::ping))
         .routes(routes!(system::leader))
+        .routes(routes!(system::members))
         .routes(routes!(system::info))
         .routes(routes!(system::exit_node))
         .routes(routes!(system::exit_leader))

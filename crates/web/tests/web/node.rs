@@ -9,7 +9,9 @@ use mconn_model::{ModuleName, Snapshot, SourceId};
 use mconn_module::{BoxFuture, Failure, Module, Outcome, Run, TaskStatus};
 use mconn_queue::{ModuleSetup, Notice, QueueHandle, RunningList, RunningTask, RunningTasks, Settings};
 use mconn_store::{Contents, MemoryStore, Store, StoreError, Write};
-use mconn_web::{App, Build, Credentials, Follower, FollowerCounts, Limits, ReadyWhen, Served, serve};
+use mconn_web::{
+    App, Build, Credentials, Follower, FollowerCounts, Limits, ReadyWhen, Seat, Served, StepDown, serve,
+};
 use serde_json::json;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -168,7 +170,13 @@ impl Node {
         let address = listener.local_addr().unwrap();
         let exit = CancellationToken::new();
         let app = App {
-            queue: queue.clone(),
+            seat: Seat::alone(
+                queue.clone(),
+                "node.example:1234".to_owned(),
+                "http://node.example:1234".to_owned(),
+                "0.1.0".to_owned(),
+            ),
+            authority: "node.example:1234".to_owned(),
             catalog: snapshots,
             followers: vec![Follower {
                 source: SourceId::new("m").unwrap(),
@@ -177,8 +185,6 @@ impl Node {
             }],
             ready: setup.ready,
             credentials: setup.credentials,
-            authority: "node.example:1234".to_owned(),
-            server_url: "http://node.example:1234".to_owned(),
             env: vec![
                 ("MCONN_LOGGER_LEVEL".to_owned(), "3".to_owned()),
                 ("MCONN_HOST".to_owned(), "node.example".to_owned()),
@@ -188,6 +194,7 @@ impl Node {
             store: "memory".to_owned(),
             callbacks: setup.callbacks,
             exit: exit.clone(),
+            step_down: StepDown::alone(exit.clone()),
         };
         let serving = tokio::spawn(serve(listener, app, setup.limits, cancel.clone()));
         Self { address, queue, store, hangs, gate, running, catalog, exit, cancel, serving }
