@@ -32,6 +32,7 @@ mod leads;
 mod metrics;
 mod paths;
 mod problem;
+mod proxy;
 mod routes;
 mod seat;
 mod serve;

@@ -21,6 +21,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::cluster::{Passed, Proxied};
+
 use crate::app::Build;
 use crate::app::Follower;
 use crate::freshness::SourceClock;
@@ -44,6 +46,9 @@ pub(crate) struct Metrics {
     pub(crate) connections: Level,
     pub(crate) streams: Level,
     pub(crate) lagged: AtomicU64,
+    /// How often this node was another, or saw another leader.
+    pub(crate) seat_changes: AtomicU64,
+    pub(crate) proxy: Proxied,
 }
 
 #[derive(Debug)]
@@ -105,6 +110,8 @@ impl Metrics {
             connections: Level::default(),
             streams: Level::default(),
             lagged: AtomicU64::new(0),
+            seat_changes: AtomicU64::new(0),
+            proxy: Proxied::default(),
         }
     }
 
@@ -156,6 +163,9 @@ impl Metrics {
         gauge(registry, "http_event_streams", "Open event streams", self.streams.get());
         let lagged = self.lagged.load(Ordering::Relaxed);
         counter(registry, "http_events_missed", "Live events that slow readers missed", lagged);
+        let help = "How often this node was another than before, or saw another leader";
+        counter(registry, "seat_changes", help, self.seat_changes.load(Ordering::Relaxed));
+        self.proxy.show(registry);
     }
 }
 

@@ -187,8 +187,14 @@ impl Drop for Live {
     }
 }
 
+/// Whether a request for a stream has to go to the leader. The catalog's events are every node's own, and numbered as
+/// its `GET /v1/verdicts` is; and a request that is wrong is answered anywhere.
+pub(crate) fn needs_leader(query: &str) -> bool {
+    topics(query).is_ok_and(|topics| wants_notices(&topics))
+}
+
 /// Whether these topics need the queue's notices, which only the leader has.
-pub(crate) fn wants_notices(topics: &[Topic]) -> bool {
+fn wants_notices(topics: &[Topic]) -> bool {
     topics.iter().any(|topic| *topic != Topic::Catalog)
 }
 

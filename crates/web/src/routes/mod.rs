@@ -26,6 +26,7 @@ use utoipa_axum::routes;
 use crate::app::Shared;
 use crate::front::Unrouted;
 
+pub(crate) use events::needs_leader;
 pub(crate) use queue::accepted_prefix;
 
 /// What every handler gets.
