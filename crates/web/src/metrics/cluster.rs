@@ -107,11 +107,10 @@ pub(super) fn show(registry: &mut Registry, seat: &Seat) {
     let leaders = Family::<LeaderLabels, Gauge>::default();
     if let Some(leader) = seat.leader() {
         leaders.get_or_create(&LeaderLabels { leader: leader.authority.clone() }).set(1);
-        if let Some(epoch) = leader.epoch {
-            let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
-            gauge(registry, "epoch", "Number of the leadership that this node knows of", epoch);
-        }
     }
+    let epoch = seat.leader().and_then(|leader| leader.epoch).unwrap_or(0);
+    let help = "Number of the leadership that this node knows of; 0 without";
+    gauge(registry, "epoch", help, i64::try_from(epoch).unwrap_or(i64::MAX));
     registry.register("leader", "1 for the node that leads, as this one knows", leaders);
     gauge(registry, "members", "Nodes of the cluster, as this one knows", level(seat.members.len()));
 }

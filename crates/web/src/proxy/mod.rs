@@ -195,12 +195,9 @@ impl Proxy {
 
     fn give_up(&self, trouble: Trouble, asked: &Asked<'_>) -> Response {
         self.shared.metrics.proxy.passed(trouble.outcome(), Duration::ZERO);
-        let mut response = match trouble {
-            // The handler knows best what has become of it.
-            Trouble::Lost(response) => return response,
-            ref trouble => trouble.problem(asked.repeat).into_response(),
-        };
-        if trouble.left_undone() && !headers::passed_by(&asked.parts.headers).is_empty() {
+        let left_undone = trouble.left_undone();
+        let mut response = trouble.into_response(asked.repeat);
+        if left_undone && !headers::passed_by(&asked.parts.headers).is_empty() {
             response.headers_mut().insert(headers::NOT_HANDLED, HeaderValue::from_static("1"));
         }
         response

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::whose::Repeat;
 use crate::metrics::Passed;
@@ -77,7 +77,7 @@ impl Trouble {
     }
 
     /// What the client is told when nothing more is tried.
-    pub(super) fn problem(&self, repeat: Repeat) -> Problem {
+    pub(super) fn into_response(self, repeat: Repeat) -> Response {
         let unknown = |message: String| {
             let hint = match repeat {
                 Repeat::Safe => "send it again: once or twice makes no difference",
@@ -85,8 +85,10 @@ impl Trouble {
             };
             Problem::unavailable(Cause::NoLeader, message).hint(hint)
         };
-        match self {
-            Self::Vacant(why) => Problem::no_leader(why),
+        let problem = match self {
+            // The handler knows best what has become of it.
+            Self::Lost(response) => return response,
+            Self::Vacant(why) => Problem::no_leader(&why),
             Self::Myself => {
                 Problem::no_leader("the last known one has this node's address, and this node does not lead")
             }
@@ -111,7 +113,7 @@ impl Trouble {
             Self::Silent(leader, after) => {
                 unknown(format!("the leader {} gave no answer within {after:.1?}", leader.authority))
             }
-            Self::Lost(_) => unknown("this node lost the lead before it had answered".to_owned()),
-        }
+        };
+        problem.into_response()
     }
 }

@@ -78,7 +78,7 @@ async fn the_numbers_have_role_epoch_and_what_was_passed_on() {
     while !follower.get("/metrics").await.text().contains("mconn_seat_changes_total 1") {}
     let page = follower.get("/metrics").await;
     assert!(page.text().contains("mconn_role{role=\"vacant\"} 1"), "{}", page.text());
-    assert!(!page.text().contains("mconn_leader{") && !page.text().contains("mconn_epoch "));
+    assert!(!page.text().contains("mconn_leader{") && page.text().contains("mconn_epoch 0"));
     assert!(leader.get("/metrics").await.text().contains("mconn_role{role=\"leading\"} 1"));
 }
 
