@@ -275,3 +275,60 @@ async fn a_node_that_ends_holds_nothing_back() {
     assert!(began.elapsed() < Duration::from_secs(4));
     assert_eq!(node.serving.await.unwrap().cut_off, 0);
 }
+
+/// Leaders come and go, and the follower's news of them are late and wrong: every confirmed event is at a leader.
+#[tokio::test]
+async fn nothing_is_confirmed_that_no_leader_has() {
+    let (one, two, nobody) = (Node::start().await, Node::start().await, nobody().await);
+    for node in [&one, &two] {
+        node.preset("/a", "{}").await;
+    }
+    let (follower, seats) = follower(vacant(), Setup::default()).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let change = async {
+        let mut epoch = 0;
+        while !stop.is_cancelled() {
+            for address in [one.address, nobody, two.address] {
+                epoch += 1;
+                seats.send_replace(seat(Position::following(leader(address, epoch))));
+                // As long as a few requests take.
+                one.get("/v1/ping").await;
+            }
+            seats.send_replace(vacant());
+            two.get("/v1/ping").await;
+        }
+    };
+    let senders = async {
+        let send = async |sender: usize| {
+            let mut confirmed = Vec::new();
+            let mut connection = follower.open().await;
+            for number in 0..100 {
+                let task = format!("t{sender}-{number}");
+                let ask = Ask::new("POST", "/v1/queue").json(event(&task, "TASK_RUNNING", "/a"));
+                let answer = connection.ask(&ask).await;
+                if answer.status == 200 {
+                    assert_eq!(answer.json()["taskId"], format!("{task}_TASK_RUNNING"));
+                    confirmed.push(task);
+                }
+            }
+            confirmed
+        };
+        let all = futures_util::future::join_all((0..4).map(send)).await;
+        stop.cancel();
+        all.concat()
+    };
+    let (confirmed, ()) = tokio::join!(senders, change);
+    assert!(confirmed.len() > 350, "nearly all get through: {}", confirmed.len());
+    let mut known = String::new();
+    for node in [&one, &two] {
+        while node.queue.stats().await.unwrap().journal > 0 {
+            tokio::task::yield_now().await;
+        }
+        let inventory = node.get("/v1/module/inventory/Test").await;
+        assert_ne!(inventory.text(), "[]", "each has led for some of the time");
+        known.push_str(inventory.text());
+    }
+    for task in confirmed {
+        assert!(known.contains(&format!("\"{task}\"")), "{task} was confirmed and is nowhere");
+    }
+}
