@@ -119,9 +119,9 @@ pub struct Limits {
     /// An answer is due after this. Not for event streams, nor for a sync, which waits for Marathon's own deadline. 10
     /// seconds (MCONN_REQUEST_TIMEOUT).
     pub request_timeout: Duration,
-    /// How long a request for the leader waits when nobody leads, or the leader does not answer, from the moment on at which
-    /// that is noticed. 5 seconds: longer than an election takes at ZooKeeper's shortest session timeout (4 s); never
-    /// more than `request_timeout`.
+    /// How long a request for the leader waits when nobody leads, or the leader does not answer, from the moment on at
+    /// which that is noticed. 5 seconds (MCONN_LEADER_WAIT): longer than an election takes at ZooKeeper's shortest
+    /// session timeout (4 s); never more than `request_timeout`.
     pub leader_wait: Duration,
     /// A request's head, and then its body, must have arrived after this. 5 seconds; never more than `request_timeout`.
     pub read_timeout: Duration,

@@ -146,6 +146,7 @@ impl Node {
         };
         let limits = Limits {
             request_timeout: config.http.request_timeout,
+            leader_wait: config.http.leader_wait,
             body_limit: config.http.body_limit,
             max_connections: config.http.max_connections,
             // Half of the time is for the queue and the store.
