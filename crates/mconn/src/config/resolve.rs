@@ -200,6 +200,7 @@ impl Resolver {
             credentials,
             body_limit: self.count(Name::BodyLimit, 1024, 1 << 30),
             request_timeout: self.millis(Name::RequestTimeout, 1),
+            leader_wait: self.millis(Name::LeaderWait, 0),
             max_connections: self.count(Name::MaxConnections, 1, 1_000_000),
         }
     }

@@ -79,6 +79,8 @@ pub(crate) struct Http {
     pub(crate) body_limit: usize,
     /// For an answer.
     pub(crate) request_timeout: Duration,
+    /// How long a request waits for the next leader.
+    pub(crate) leader_wait: Duration,
     /// Client connections at a time.
     pub(crate) max_connections: usize,
 }

@@ -23,7 +23,7 @@ use mconn_model::Snapshot;
 use mconn_queue::{ModuleSetup, QueueHandle, RunningTasks};
 use mconn_store::{MemoryStore, Store};
 use mconn_store_embedded::{EmbeddedStore, OpenOptions};
-use mconn_web::{App, Build, Follower, Limits, ReadyWhen};
+use mconn_web::{App, Build, Follower, Limits, ReadyWhen, Seat, StepDown};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -119,7 +119,13 @@ impl Node {
         shown.port = self.addr.port();
         let (_, nothing) = watch::channel(Arc::new(Snapshot::default()));
         let app = App {
-            queue: self.queue.clone(),
+            seat: Seat::alone(
+                self.queue.clone(),
+                shown.authority(),
+                shown.url(),
+                env!("CARGO_PKG_VERSION").to_owned(),
+            ),
+            authority: shown.authority(),
             catalog: self.catalog.as_ref().map_or(nothing, CatalogHandle::subscribe),
             followers: self.followers.clone(),
             ready: match config.marathon.ready {
@@ -128,8 +134,6 @@ impl Node {
                 config::Ready::None => ReadyWhen::NoSource,
             },
             credentials: credentials(config),
-            authority: shown.authority(),
-            server_url: shown.url(),
             env: config.info_env().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             build: Build {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,10 +141,12 @@ impl Node {
             },
             store,
             callbacks: config.marathon.intake.takes_callbacks(),
+            step_down: StepDown::alone(cancel.clone()),
             exit: cancel,
         };
         let limits = Limits {
             request_timeout: config.http.request_timeout,
+            leader_wait: config.http.leader_wait,
             body_limit: config.http.body_limit,
             max_connections: config.http.max_connections,
             // Half of the time is for the queue and the store.
