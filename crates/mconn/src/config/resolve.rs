@@ -331,10 +331,13 @@ impl Resolver {
         let hosts = |text: &str| mconn_zookeeper::Settings::new(text, "/").map_err(|error| error.to_string());
         let hosts =
             self.read(Name::ZkHosts, None, |text| hosts(text).map(|settings| Some(settings.host_list())))?;
-        let settings = self.read(Name::ZkPath, None, |_| {
+        let mut settings = self.read(Name::ZkPath, None, |_| {
             mconn_zookeeper::Settings::new(&hosts, &path).map(Some).map_err(|error| error.to_string())
         })?;
-        Some(mconn_zookeeper::Settings { session_timeout, retry_pause, auth, ..settings })
+        settings.session_timeout = session_timeout;
+        settings.retry_pause = retry_pause;
+        settings.auth = auth;
+        Some(settings)
     }
 
     fn store(&mut self, in_sandbox: bool) -> Store {
