@@ -330,6 +330,12 @@ impl QueueHandle {
         self.notices.subscribe()
     }
 
+    /// Whether the queue has ended. Nothing is answered by it any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     fn slot(&self, module: &str) -> Result<usize, CommandError> {
         let position = self.setups.iter().position(|setup| setup.module.name().as_str() == module);
         position.ok_or_else(|| CommandError::UnknownModule(module.to_owned()))

@@ -277,6 +277,15 @@ async fn a_corrupt_store_ends_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deposed_store_ends_the_task() {
+    let node = node(Arc::default()).await;
+    node.store.refuse(Some(StoreError::new(StoreErrorKind::Deposed, "another node leads now")));
+    assert_eq!(node.queue.accept(vec![event("ok", "TASK_RUNNING", 1)]).await, Err(AcceptError::NoAnswer));
+    assert_eq!(node.task.join().await.unwrap_err().kind, StoreErrorKind::Deposed);
+    assert_eq!(node.store.commits(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sync_is_answered_when_it_has_compared() {
     let node = node(Arc::default()).await;
     node.preset().await;

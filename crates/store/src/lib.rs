@@ -161,4 +161,7 @@ pub enum StoreErrorKind {
     TooNew,
     /// Another process has it.
     Locked,
+    /// Another node leads now, or may: this node must stop writing, for good. Nothing of the batch is in the store, unless the
+    /// message says that it may be because the link went away in the middle of it.
+    Deposed,
 }

@@ -1,5 +1,5 @@
 //! How many events a second `POST /v1/queue` takes, with the load from this process over loopback:
-//! `cargo run --release -p mconn-web --example intake [connections] [seconds]`.
+//! `cargo run --release -p mconn-web --example intake [connections] [seconds] [1: through a follower]`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use mconn_model::{ModuleName, Snapshot};
 use mconn_module::{BoxFuture, Module, Outcome, Run};
 use mconn_queue::{ModuleSetup, RunningList, RunningTasks, Settings};
-use mconn_web::{App, Build, Credentials, Limits, serve};
+use mconn_web::{App, Build, Credentials, Leader, Limits, Position, Seat, StepDown, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -56,21 +56,35 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (_catalog, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let app = App {
-        queue,
+    let mut app = App {
+        seat: Seat::alone(queue, address.to_string(), format!("http://{address}"), "load".to_owned()),
+        authority: address.to_string(),
         catalog: snapshots,
         followers: Vec::new(),
         ready: mconn_web::ReadyWhen::NoSource,
         credentials: Credentials::Off,
-        authority: address.to_string(),
-        server_url: format!("http://{address}"),
         env: Vec::new(),
         build: Build { version: "load".to_owned(), commit: None },
         store: "memory".to_owned(),
         callbacks: true,
         exit: CancellationToken::new(),
+        step_down: StepDown::alone(CancellationToken::new()),
     };
-    let serving = tokio::spawn(serve(listener, app, Limits::default(), cancel.clone()));
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(serve(listener, app.clone(), Limits::default(), cancel.clone()));
+    let through_follower = numbers.next().is_some_and(|followers| followers > 0);
+    let address = if through_follower {
+        let leader =
+            Leader { authority: address.to_string(), url: format!("http://{address}"), epoch: Some(1) };
+        let seat = Seat { position: Position::following(leader), members: Arc::from([]) };
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        (app.seat, app.authority) = (watch::channel(seat).1, address.to_string());
+        serving.spawn(serve(listener, app, Limits::default(), cancel.clone()));
+        address
+    } else {
+        address
+    };
     let accepted = Arc::new(AtomicU64::new(0));
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut clients = tokio::task::JoinSet::new();
@@ -108,6 +122,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{} events a second", accepted.load(Ordering::Relaxed) / seconds.max(1));
     cancel.cancel();
-    serving.await?;
+    serving.join_all().await;
     Ok(())
 }

@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{Snapshot, SourceId};
-use mconn_queue::QueueHandle;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Credentials;
 use crate::freshness::SourceClock;
 use crate::metrics::Metrics;
+use crate::seat::{Seat, StepDown};
 
 /// Everything that the API shows and changes. The binary builds it.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Queue, modules, presets, inventories.
-    pub queue: QueueHandle,
+    /// What this node is at the moment. Whatever only the leader has is reached through it.
+    pub seat: watch::Receiver<Seat>,
+    /// `host:port` of this node, whoever leads: how it names itself to the others.
+    pub authority: String,
     /// The catalog's snapshots; a channel with the default snapshot where no source is followed.
     pub catalog: watch::Receiver<Arc<Snapshot>>,
     /// Those who follow the sources, for `/metrics`, and for the `source` of posted events.
@@ -25,10 +27,6 @@ pub struct App {
     pub ready: ReadyWhen,
     /// Who may come in.
     pub credentials: Credentials,
-    /// `host:port` of the leader, as `/v1/leader` shows it.
-    pub authority: String,
-    /// `http://host:port` of the leader, as `POST /v1/queue` answers it.
-    pub server_url: String,
     /// What `/v1/info` shows, in this order. Secrets are masked already.
     pub env: Vec<(String, String)>,
     /// What is running.
@@ -37,8 +35,10 @@ pub struct App {
     pub store: String,
     /// Whether events may be posted; `false` when they are taken from Marathon's stream alone (`MCONN_INTAKE`).
     pub callbacks: bool,
-    /// Cancelled by `POST /v1/exit/node` and `/v1/exit/leader`. The request that asked for it is still answered.
+    /// Cancelled by `POST /v1/exit/node`. The request that asked for it is still answered.
     pub exit: CancellationToken,
+    /// What `POST /v1/exit/leader` does when this node leads.
+    pub step_down: StepDown,
 }
 
 /// Which sources must have been read once before a node is ready (MCONN_MARATHON_READY).
@@ -119,6 +119,10 @@ pub struct Limits {
     /// An answer is due after this. Not for event streams, nor for a sync, which waits for Marathon's own deadline. 10
     /// seconds (MCONN_REQUEST_TIMEOUT).
     pub request_timeout: Duration,
+    /// How long a request for the leader waits when nobody leads, or the leader does not answer, from the moment on at
+    /// which that is noticed. 5 seconds (MCONN_LEADER_WAIT): longer than an election takes at ZooKeeper's shortest
+    /// session timeout (4 s); never more than `request_timeout`.
+    pub leader_wait: Duration,
     /// A request's head, and then its body, must have arrived after this. 5 seconds; never more than `request_timeout`.
     pub read_timeout: Duration,
     /// A client that takes nothing of an answer for this long is cut off. 30 seconds.
@@ -143,6 +147,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_secs(10),
+            leader_wait: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
@@ -167,6 +172,4 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     /// The OpenAPI document, rendered once.
     pub(crate) document: String,
-    /// Beginning of every answer to an accepted event, up to the task id.
-    pub(crate) accepted: String,
 }

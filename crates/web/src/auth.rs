@@ -40,6 +40,14 @@ impl Basic {
         Self { user: user.as_bytes().into(), password: password.as_bytes().into() }
     }
 
+    /// As a request has it, and hidden in logs.
+    fn header(&self) -> Option<HeaderValue> {
+        let pair = [&self.user[..], b":", &self.password[..]].concat();
+        let mut header = HeaderValue::try_from(format!("Basic {}", BASE64.encode(pair))).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
     /// Whether these are the ones. Takes the same time whatever is given.
     fn accepts(&self, user: &[u8], password: &[u8]) -> bool {
         let filled = !self.user.is_empty() && !self.password.is_empty();
@@ -63,6 +71,13 @@ fn same(wanted: &[u8], given: &[u8]) -> Choice {
 }
 
 impl Credentials {
+    /// What this node shows the leader in place of what the client has shown; `None` if that is good enough, or nothing
+    /// is needed. All nodes have the same credentials.
+    pub(crate) fn for_leader(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let Self::On(basic) = self else { return None };
+        (!passes(basic, headers)).then(|| basic.header()).flatten()
+    }
+
     /// Whether a request may be answered. The path counts exactly as it was sent.
     pub(crate) fn admit(&self, method: &Method, path: &str, headers: &HeaderMap, client: IpAddr) -> bool {
         match self {

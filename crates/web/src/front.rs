@@ -13,6 +13,7 @@ use http::header::ACCEPT_ENCODING;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tower_http::compression::Compression;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -21,6 +22,8 @@ use crate::app::Shared;
 use crate::body;
 use crate::paths::Paths;
 use crate::problem::{Cause, Problem};
+use crate::proxy::{Asked, Proxy, Repeat, Whose, whose};
+use crate::routes;
 use crate::text::Escaped;
 
 /// Answers smaller than this are not compressed, as in the original.
@@ -36,15 +39,21 @@ pub(crate) struct Unrouted;
 pub(crate) struct Front {
     shared: Arc<Shared>,
     paths: Paths,
+    /// By the operation's number.
+    whose: Vec<Whose>,
+    proxy: Proxy,
     router: Router,
     compressed: Compressed,
 }
 
 impl Front {
-    pub(crate) fn new(shared: Arc<Shared>, paths: Paths, router: Router) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, paths: Paths, router: Router, to_leader: TaskTracker) -> Self {
         let sizes = SizeAbove::new(COMPRESS_FROM).and(NotForContentType::SSE);
         let compressed = Compression::new(router.clone()).compress_when(sizes);
-        Self { shared, paths, router, compressed }
+        let whose =
+            paths.operations().iter().map(|operation| whose(operation.method, &operation.path)).collect();
+        let proxy = Proxy::new(shared.clone(), to_leader);
+        Self { shared, paths, whose, proxy, router, compressed }
     }
 
     /// Answers a request. Always ends: within the limits, or with the stream that was asked for.
@@ -112,7 +121,20 @@ impl Front {
             }
         }
         let bounded = !is_long(&self.paths.operations()[operation].path);
-        let answer = self.route(Request::from_parts(parts, Body::empty()));
+        let due = bounded.then_some(began + limits.request_timeout);
+        let local = |parts| self.route(Request::from_parts(parts, Body::empty()));
+        let leaders = |parts, repeat, is_stream| {
+            self.proxy.serve(Asked { parts, sent: &sent, client, repeat, due, is_stream }, local)
+        };
+        let answer = async {
+            match self.whose[operation] {
+                Whose::Leaders(repeat) => leaders(parts, repeat, false).await,
+                Whose::Stream if routes::needs_leader(sent.query().unwrap_or_default()) => {
+                    leaders(parts, Repeat::Safe, true).await
+                }
+                Whose::Stream | Whose::Here => local(parts).await,
+            }
+        };
         let answer = AssertUnwindSafe(answer).catch_unwind();
         let answered = if bounded {
             tokio::time::timeout_at(began + limits.request_timeout, answer).await

@@ -29,11 +29,12 @@ pub(crate) enum Cause {
     Overloaded,
     Timeout,
     Store,
+    NoLeader,
     Internal,
 }
 
 impl Cause {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::BadRequest,
         Self::BadJson,
         Self::BadUtf8,
@@ -50,6 +51,7 @@ impl Cause {
         Self::Overloaded,
         Self::Timeout,
         Self::Store,
+        Self::NoLeader,
         Self::Internal,
     ];
 
@@ -71,6 +73,7 @@ impl Cause {
             Self::Overloaded => "overloaded",
             Self::Timeout => "timeout",
             Self::Store => "store",
+            Self::NoLeader => "no_leader",
             Self::Internal => "internal",
         }
     }
@@ -104,6 +107,12 @@ impl Problem {
     /// Passes by itself: try again in a second.
     pub(crate) fn unavailable(cause: Cause, message: impl Into<Cow<'static, str>>) -> Self {
         Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, cause, message) }
+    }
+
+    /// Nobody serves what only the leader has.
+    pub(crate) fn no_leader(why: &str) -> Self {
+        Self::unavailable(Cause::NoLeader, format!("there is no leader at the moment: {why}"))
+            .hint("nothing was done: try again in a second; GET /v1/members shows who there is")
     }
 
     pub(crate) fn not_found(target: &str) -> Self {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Limits, Shared};
 use crate::freshness::SourceClock;
@@ -26,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::paths::Paths;
 use crate::problem::Cause;
 use crate::routes;
+use crate::seat;
 
 /// Bytes of a request's head. Browsers and proxies stay below 16 kB.
 const HEAD_LIMIT: usize = 64 * 1024;
@@ -43,11 +46,12 @@ pub struct Served {
 /// streams end, and what is left after [`Limits::shutdown_timeout`] is cut.
 pub async fn serve(listener: TcpListener, app: App, limits: Limits, cancel: CancellationToken) -> Served {
     let closing = cancel.child_token();
+    let to_leader = TaskTracker::new();
     let snapshots = app.catalog.clone();
-    let (front, shared) = build(app, limits, closing.clone());
+    let (front, shared) = build(app, limits, closing.clone(), to_leader.clone());
     let clock = tokio::spawn({
         let shared = shared.clone();
-        async move { shared.sources.follow(snapshots).await }
+        async move { tokio::join!(shared.sources.follow(snapshots), count_seats(&shared)) }
     });
     let idle = Idle::new(shared.limits.max_connections);
     // As many again may wait for a place; the rest waits in the kernel's queue.
@@ -69,11 +73,36 @@ pub async fn serve(listener: TcpListener, app: App, limits: Limits, cancel: Canc
     let cut_off = if in_time { 0 } else { connections.len() };
     connections.shutdown().await;
     clock.abort();
+    // Nobody waits for the leader any more, so these end with their client.
+    drop(front);
+    to_leader.close();
+    // One that is still being made may take longer; it ends by itself.
+    let _ = tokio::time::timeout(shared.limits.shutdown_timeout, to_leader.wait()).await;
     Served { cut_off }
 }
 
+/// Counts how often this node was another, or saw another leader.
+async fn count_seats(shared: &Shared) {
+    let mut seats = shared.app.seat.clone();
+    let mut before = seats.borrow_and_update().clone();
+    loop {
+        seat::next(&mut seats).await;
+        let now = seats.borrow_and_update().clone();
+        let same = now.position.role() == before.position.role() && now.leader() == before.leader();
+        if !same {
+            shared.metrics.seat_changes.fetch_add(1, Ordering::Relaxed);
+        }
+        before = now;
+    }
+}
+
 /// Everything but the sockets.
-pub(crate) fn build(app: App, limits: Limits, closing: CancellationToken) -> (Arc<Front>, Arc<Shared>) {
+pub(crate) fn build(
+    app: App,
+    limits: Limits,
+    closing: CancellationToken,
+    to_leader: TaskTracker,
+) -> (Arc<Front>, Arc<Shared>) {
     let (router, document) = routes::router().split_for_parts();
     let paths = Paths::new(&document);
     let shared = Arc::new(Shared {
@@ -82,7 +111,6 @@ pub(crate) fn build(app: App, limits: Limits, closing: CancellationToken) -> (Ar
         streams: Arc::new(Semaphore::new(limits.max_streams)),
         closing,
         document: routes::render(&document),
-        accepted: routes::accepted_prefix(&app.server_url),
         app,
         limits,
     });
@@ -90,7 +118,7 @@ pub(crate) fn build(app: App, limits: Limits, closing: CancellationToken) -> (Ar
         .fallback(routes::unrouted)
         .method_not_allowed_fallback(routes::unrouted)
         .with_state(shared.clone());
-    (Arc::new(Front::new(shared.clone(), paths, router)), shared)
+    (Arc::new(Front::new(shared.clone(), paths, router, to_leader)), shared)
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {

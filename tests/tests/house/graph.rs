@@ -15,7 +15,8 @@ const ORDER: &[&str] = &[
     "catalog",
     "store",
     "store-embedded",
-    "store-zookeeper",
+    "leadership",
+    "zookeeper",
     "module",
     "queue",
     "modules",
@@ -37,7 +38,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("catalog", &["model"]),
     ("store", &["model"]),
     ("store-embedded", &["model", "store"]),
-    ("store-zookeeper", &["model", "store"]),
+    ("leadership", &["model"]),
+    ("zookeeper", &["model", "store", "leadership"]),
     ("module", &["model"]),
     ("queue", &["model", "store", "module"]),
     ("modules", &["model", "module"]),
@@ -59,6 +61,7 @@ const OUTSIDE: &[&str] = &["tests", "bench"];
 /// Heavy libraries and the crates that may have them.
 const HOMES: &[(&str, &[&str])] = &[
     ("redb", &["store-embedded"]),
+    ("zookeeper-client", &["zookeeper"]),
     ("reqwest", &["wire", "tests", "bench"]),
     ("rustls", &["wire", "sim", "tests", "bench"]),
     ("tokio-rustls", &["sim", "tests"]),

@@ -220,7 +220,10 @@ impl Shell {
                 }
                 Ok(())
             }
-            Err(error) if error.kind == StoreErrorKind::Corrupt => Err(error),
+            // Nothing that comes later can be written either.
+            Err(error) if matches!(error.kind, StoreErrorKind::Corrupt | StoreErrorKind::Deposed) => {
+                Err(error)
+            }
             Err(error) => {
                 self.last_trouble = error.message.as_str().into();
                 let last = self.core.commit_failed(&error.message, now);

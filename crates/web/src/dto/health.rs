@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::catalog::HeldOut;
 use super::module::ByName;
+use crate::seat::{self, Role, Seat};
 
 /// This process answers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +21,10 @@ pub(crate) struct Live {
 pub(crate) struct Ready {
     /// `ok` or `error`.
     pub(crate) status: &'static str,
+    /// `leading`, `following` or `vacant`.
+    pub(crate) role: &'static str,
+    /// `host:port` of the leader, if anybody leads.
+    pub(crate) leader: Option<String>,
     /// What is wrong; missing if nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,
@@ -29,6 +34,7 @@ pub(crate) struct Ready {
     /// held, apps in panic.
     pub(crate) warnings: Vec<String>,
     pub(crate) store: StoreHealth,
+    /// Missing if it does not answer, or is another node's.
     pub(crate) queue: Option<QueueHealth>,
     /// By the source's id.
     pub(crate) sources: BTreeMap<String, SourceHealth>,
@@ -53,7 +59,7 @@ pub(crate) struct SourceHealth {
 pub(crate) struct StoreHealth {
     /// Where the data lie.
     pub(crate) location: String,
-    /// Missing if the queue does not answer.
+    /// Missing if the queue does not answer, or is another node's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ok: Option<bool>,
 }
@@ -116,9 +122,57 @@ pub(crate) struct Leader<'a> {
 /// The leader, and this node's settings.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Info<'a> {
-    /// `host:port`.
-    pub(crate) leader: &'a str,
+    /// `host:port`; null while nobody leads.
+    pub(crate) leader: Option<&'a str>,
     /// Name and value of the original's sixteen variables, secrets masked.
     #[schema(value_type = BTreeMap<String, String>)]
     pub(crate) env: ByName<'a, &'a str>,
+}
+
+/// All nodes of the cluster, as this one knows them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Members<'a> {
+    /// What this node is: `leading`, `following` or `vacant`.
+    pub(crate) role: &'static str,
+    /// `host:port`; null while nobody leads.
+    pub(crate) leader: Option<&'a str>,
+    /// Number of the leadership; null on a node without others, and while nobody leads.
+    pub(crate) epoch: Option<u64>,
+    /// In the order in which they would lead.
+    pub(crate) members: Vec<Member<'a>>,
+}
+
+/// One node.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Member<'a> {
+    /// As the cluster calls it.
+    pub(crate) name: &'a str,
+    /// `host:port`.
+    pub(crate) address: &'a str,
+    /// What it runs, if it says so.
+    pub(crate) version: Option<&'a str>,
+    /// `leading` or `following`.
+    pub(crate) role: &'static str,
+    /// Whether it is the node that was asked.
+    #[serde(rename = "self")]
+    pub(crate) is_self: bool,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn of(seat: &'a Seat) -> Self {
+        let member = |member: &'a seat::Member| Member {
+            name: &member.name,
+            address: &member.authority,
+            version: member.version.as_deref(),
+            role: if member.leads { Role::Leading } else { Role::Following }.as_str(),
+            is_self: member.is_self,
+        };
+        let leader = seat.leader();
+        Self {
+            role: seat.position.role().as_str(),
+            leader: leader.map(|leader| leader.authority.as_str()),
+            epoch: leader.and_then(|leader| leader.epoch),
+            members: seat.members.iter().map(member).collect(),
+        }
+    }
 }

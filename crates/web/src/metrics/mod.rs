@@ -2,6 +2,7 @@
 //! catalog's, which are asked for when somebody looks.
 
 mod catalog;
+mod cluster;
 mod process;
 mod queue;
 
@@ -20,11 +21,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::cluster::{Passed, Proxied};
+
 use crate::app::Build;
 use crate::app::Follower;
 use crate::freshness::SourceClock;
 use crate::paths::Operation;
 use crate::problem::Cause;
+use crate::seat::Seat;
 
 /// Statuses that have a counter of their own; all others share the last one.
 const STATUSES: [u16; 12] = [200, 400, 401, 404, 408, 409, 413, 415, 500, 503, 204, 0];
@@ -42,6 +46,9 @@ pub(crate) struct Metrics {
     pub(crate) connections: Level,
     pub(crate) streams: Level,
     pub(crate) lagged: AtomicU64,
+    /// How often this node was another, or saw another leader.
+    pub(crate) seat_changes: AtomicU64,
+    pub(crate) proxy: Proxied,
 }
 
 #[derive(Debug)]
@@ -103,6 +110,8 @@ impl Metrics {
             connections: Level::default(),
             streams: Level::default(),
             lagged: AtomicU64::new(0),
+            seat_changes: AtomicU64::new(0),
+            proxy: Proxied::default(),
         }
     }
 
@@ -154,6 +163,9 @@ impl Metrics {
         gauge(registry, "http_event_streams", "Open event streams", self.streams.get());
         let lagged = self.lagged.load(Ordering::Relaxed);
         counter(registry, "http_events_missed", "Live events that slow readers missed", lagged);
+        let help = "How often this node was another than before, or saw another leader";
+        counter(registry, "seat_changes", help, self.seat_changes.load(Ordering::Relaxed));
+        self.proxy.show(registry);
     }
 }
 
@@ -162,8 +174,9 @@ impl Metrics {
 pub(crate) struct Page<'a> {
     pub(crate) http: &'a Metrics,
     pub(crate) build: &'a Build,
-    /// Missing while the queue does not answer.
-    pub(crate) queue: Option<&'a Stats>,
+    pub(crate) seat: &'a Seat,
+    /// Missing where there is no queue, because another node leads; `Some(None)` while it does not answer.
+    pub(crate) queue: Option<Option<&'a Stats>>,
     pub(crate) snapshot: &'a Snapshot,
     /// Now, by the clock that dates verdicts.
     pub(crate) now: Timestamp,
@@ -179,8 +192,11 @@ impl Page<'_> {
         let build = vec![("version", self.build.version.clone()), ("commit", commit)];
         registry.register("build", "What is running", Info::new(build));
         process::show(&mut registry);
-        gauge(&mut registry, "queue_answers", "Whether the queue answers", self.queue.is_some().into());
-        if let Some(stats) = self.queue {
+        cluster::show(&mut registry, self.seat);
+        if let Some(answer) = self.queue {
+            gauge(&mut registry, "queue_answers", "Whether the queue answers", answer.is_some().into());
+        }
+        if let Some(stats) = self.queue.flatten() {
             queue::show(&mut registry, stats);
         }
         catalog::show(&mut registry, self.snapshot, self.sources, self.now);

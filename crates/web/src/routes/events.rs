@@ -23,7 +23,9 @@ use tokio::time::{Instant, sleep_until};
 use super::Ctx;
 use crate::app::Shared;
 use crate::dto::live::{Topic, describe, describe_catalog, topic};
+use crate::leads::MayLead;
 use crate::problem::{Cause, Problem};
+use crate::seat::{self, Lead, Seat};
 
 /// Time between two events about the catalog at least. What changes meanwhile is in the next one.
 const CATALOG_PACE: Duration = Duration::from_millis(250);
@@ -36,13 +38,20 @@ const CATALOG_PACE: Duration = Duration::from_millis(250);
             description = "An endless stream. An event `lagged` tells how many events this reader missed"),
         (status = 400, body = crate::dto::Refusal<'static>, description = "An unknown topic"),
         (status = 503, body = crate::dto::Refusal<'static>, description = "Too many streams")))]
-pub(crate) async fn stream(State(ctx): Ctx, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub(crate) async fn stream(
+    State(ctx): Ctx,
+    MayLead(lead): MayLead,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let topics = topics(&query.unwrap_or_default())?;
+    if lead.is_none() && wants_notices(&topics) {
+        return Err(Problem::no_leader("this node does not lead"));
+    }
     let Ok(permit) = ctx.streams.clone().try_acquire_owned() else {
         let message = format!("{} event streams are open already", ctx.limits.max_streams);
         return Err(Problem::unavailable(Cause::Overloaded, message).hint("close one that is not read"));
     };
-    let live = Live::new(ctx, topics, permit);
+    let live = Live::new(ctx, lead, topics, permit);
     let frames = stream::unfold(live, |mut live| async move {
         let frame = live.next().await?;
         Some((Ok::<_, Infallible>(frame), live))
@@ -71,6 +80,9 @@ fn topics(query: &str) -> Result<Vec<Topic>, Problem> {
 struct Live {
     ctx: Arc<Shared>,
     topics: Vec<Topic>,
+    /// What the notices are of.
+    lead: Option<Arc<Lead>>,
+    seats: watch::Receiver<Seat>,
     notices: Option<broadcast::Receiver<Arc<Notice>>>,
     snapshots: Option<watch::Receiver<Arc<Snapshot>>>,
     shown: Arc<Snapshot>,
@@ -82,21 +94,30 @@ struct Live {
 
 enum Woken {
     Closing,
+    Deposed,
     Silence,
     Notice(Result<Arc<Notice>, RecvError>),
     Catalog(bool),
 }
 
 impl Live {
-    fn new(ctx: Arc<Shared>, topics: Vec<Topic>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(
+        ctx: Arc<Shared>,
+        lead: Option<Arc<Lead>>,
+        topics: Vec<Topic>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         ctx.metrics.streams.up();
         let mut snapshots = ctx.app.catalog.clone();
         let shown = snapshots.borrow_and_update().clone();
-        let wants_notices = topics.iter().any(|topic| *topic != Topic::Catalog);
+        // The catalog is every node's own: a stream of it alone does not end with the lead.
+        let lead = lead.filter(|_| wants_notices(&topics));
         Self {
-            notices: wants_notices.then(|| ctx.app.queue.subscribe()),
+            notices: lead.as_ref().map(|lead| lead.queue.subscribe()),
             snapshots: topics.contains(&Topic::Catalog).then_some(snapshots),
             topics,
+            lead,
+            seats: ctx.app.seat.clone(),
             shown,
             next_catalog: Instant::now(),
             id: 0,
@@ -106,7 +127,8 @@ impl Live {
         }
     }
 
-    /// The next piece of the stream; `None` when this server ends.
+    /// The next piece of the stream; `None` when this server ends, or does not lead any more: the client comes back and
+    /// is sent to the next leader.
     async fn next(&mut self) -> Option<Bytes> {
         if !self.greeted {
             // Tells the client at once that it is connected, and how soon to come back.
@@ -118,12 +140,13 @@ impl Live {
         loop {
             let woken = tokio::select! {
                 () = self.ctx.closing.cancelled() => Woken::Closing,
+                () = deposed(self.lead.as_ref(), &mut self.seats) => Woken::Deposed,
                 notice = receive(&mut self.notices) => Woken::Notice(notice),
                 alive = changed(&mut self.snapshots, self.next_catalog) => Woken::Catalog(alive),
                 () = &mut silence => Woken::Silence,
             };
             match woken {
-                Woken::Closing => return None,
+                Woken::Closing | Woken::Deposed => return None,
                 Woken::Silence => return Some(Bytes::from_static(b": still here\n\n")),
                 Woken::Notice(Ok(notice)) => {
                     let topic = topic(&notice);
@@ -161,6 +184,25 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.ctx.metrics.streams.down();
+    }
+}
+
+/// Whether a request for a stream has to go to the leader. The catalog's events are every node's own, and numbered as
+/// its `GET /v1/verdicts` is; and a request that is wrong is answered anywhere.
+pub(crate) fn needs_leader(query: &str) -> bool {
+    topics(query).is_ok_and(|topics| wants_notices(&topics))
+}
+
+/// Whether these topics need the queue's notices, which only the leader has.
+fn wants_notices(topics: &[Topic]) -> bool {
+    topics.iter().any(|topic| *topic != Topic::Catalog)
+}
+
+/// Waits until the lead is another's.
+async fn deposed(lead: Option<&Arc<Lead>>, seats: &mut watch::Receiver<Seat>) {
+    let Some(lead) = lead else { return std::future::pending().await };
+    while seats.borrow_and_update().position.holds(lead) {
+        seat::next(seats).await;
     }
 }
 

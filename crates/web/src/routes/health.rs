@@ -18,6 +18,7 @@ use crate::dto::health::{
 };
 use crate::dto::seconds;
 use crate::json::{self, Json};
+use crate::seat::Position;
 
 /// 200 as long as this process answers at all.
 #[utoipa::path(get, path = "/v1/health/live", tag = "health", responses((status = 200, body = Live)))]
@@ -25,16 +26,25 @@ pub(crate) async fn live() -> Response {
     Json(Live { status: "ok" }).into_response()
 }
 
-/// Whether this node can do its work: the queue answers, the store works, and the sources were read once
-/// (MCONN_MARATHON_READY says which). A source that goes away later does not matter here, but for freshness.
+/// Whether this node can do its work: it leads, its queue answers and the store works, or it knows who leads; and the
+/// sources were read once (MCONN_MARATHON_READY says which). A source that goes away later does not matter here, but for freshness.
 #[utoipa::path(get, path = "/v1/health/ready", tag = "health",
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 pub(crate) async fn ready(State(ctx): Ctx) -> Response {
-    let stats = ctx.app.queue.stats().await;
+    let seat = ctx.app.seat.borrow().clone();
     let mut reasons = Vec::new();
+    let stats = match &seat.position {
+        Position::Leading(lead) => Some(lead.queue.stats().await),
+        Position::Following(_) => None,
+        Position::Vacant { why } => {
+            reasons.push(format!("nobody leads: {why}"));
+            None
+        }
+    };
     match &stats {
-        Err(error) => reasons.push(error.to_string()),
-        Ok(stats) => {
+        None => {}
+        Some(Err(error)) => reasons.push(error.to_string()),
+        Some(Ok(stats)) => {
             if !stats.store_ok {
                 reasons
                     .push(format!("the store ({}) does not take writes: see the node's log", ctx.app.store));
@@ -47,16 +57,19 @@ pub(crate) async fn ready(State(ctx): Ctx) -> Response {
     }
     reasons.extend(never_read(&ctx));
     let snapshot = ctx.app.catalog.borrow().clone();
+    let stats = stats.and_then(Result::ok);
     let page = Ready {
         status: word(reasons.is_empty()),
+        role: seat.position.role().as_str(),
+        leader: seat.leader().map(|leader| leader.authority.clone()),
         message: (!reasons.is_empty()).then(|| reasons.join("; ")),
         reasons,
         warnings: warnings(&snapshot),
         store: StoreHealth {
             location: ctx.app.store.clone(),
-            ok: stats.as_ref().ok().map(|stats| stats.store_ok),
+            ok: stats.as_ref().map(|stats| stats.store_ok),
         },
-        queue: stats.ok().map(|stats| queue(&stats)),
+        queue: stats.as_ref().map(queue),
         sources: sources(&ctx, &snapshot),
     };
     json::respond(status(page.message.is_none()), &page)

@@ -7,6 +7,7 @@ use http::header::CONTENT_TYPE;
 use super::Ctx;
 use crate::metrics::Page;
 use crate::problem::{Cause, Problem};
+use crate::seat::Position;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -14,12 +15,17 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(crate) async fn page(State(ctx): Ctx) -> Result<Response, Problem> {
-    let stats = ctx.app.queue.stats().await.ok();
+    let seat = ctx.app.seat.borrow().clone();
+    let stats = match &seat.position {
+        Position::Leading(lead) => Some(lead.queue.stats().await.ok()),
+        Position::Following(_) | Position::Vacant { .. } => None,
+    };
     let snapshot = ctx.app.catalog.borrow().clone();
     let page = Page {
         http: &ctx.metrics,
         build: &ctx.app.build,
-        queue: stats.as_ref(),
+        seat: &seat,
+        queue: stats.as_ref().map(Option::as_ref),
         snapshot: &snapshot,
         now: super::now(),
         sources: &ctx.sources,

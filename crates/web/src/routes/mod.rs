@@ -26,6 +26,7 @@ use utoipa_axum::routes;
 use crate::app::Shared;
 use crate::front::Unrouted;
 
+pub(crate) use events::needs_leader;
 pub(crate) use queue::accepted_prefix;
 
 /// What every handler gets.
@@ -34,6 +35,12 @@ type Ctx = axum::extract::State<Arc<Shared>>;
 /// Now, by the clock that dates verdicts.
 fn now() -> Timestamp {
     Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::from_millis(0))
+}
+
+/// Whether a query has this switch on.
+fn is_set(query: &str, switch: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == switch && matches!(&*value, "" | "1" | "true"))
 }
 
 /// The part of the document that belongs to no route.
@@ -79,6 +86,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(system::ping))
         .routes(routes!(system::leader))
+        .routes(routes!(system::members))
         .routes(routes!(system::info))
         .routes(routes!(system::exit_node))
         .routes(routes!(system::exit_leader))

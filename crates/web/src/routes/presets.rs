@@ -1,19 +1,19 @@
 //! Presets (spec/mconn.md sections 4.7 and 8). Refusals have HTTP status 200, as in the original.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery};
 use axum::response::{IntoResponse, Response};
 use mconn_model::{AppId, ModuleName, Preset};
 use mconn_queue::{CommandError, PresetChange};
 use serde_json::{Map, Value};
 
-use super::Ctx;
-use crate::app::Shared;
 use crate::body::Posted;
 use crate::dto::Done;
 use crate::dto::module::ByName;
 use crate::dto::preset::{PresetOut, PresetShape};
 use crate::json::Json;
+use crate::leads::Leads;
 use crate::problem::{Cause, Problem};
+use crate::seat::Lead;
 use crate::text::Escaped;
 
 const SHAPE: &str = "send {\"moduleName\": \"<module>\", \"appId\": \"/<app>\"}";
@@ -21,11 +21,11 @@ const SHAPE: &str = "send {\"moduleName\": \"<module>\", \"appId\": \"/<app>\"}"
 /// The presets of all modules.
 #[utoipa::path(get, path = "/v1/module/preset", tag = "presets",
     responses((status = 200, body = std::collections::BTreeMap<String, Vec<PresetShape>>)))]
-pub(crate) async fn all(State(ctx): Ctx) -> Result<Response, Problem> {
+pub(crate) async fn all(Leads(lead): Leads) -> Result<Response, Problem> {
     let mut modules = Vec::new();
-    for setup in ctx.app.queue.modules() {
+    for setup in lead.queue.modules() {
         let name = setup.module.name().as_str();
-        modules.push((name, ctx.app.queue.presets(name).await?));
+        modules.push((name, lead.queue.presets(name).await?));
     }
     let shown = modules.iter().map(|(name, presets)| {
         let presets: Vec<_> = presets.iter().map(|preset| PresetOut(preset)).collect();
@@ -38,8 +38,8 @@ pub(crate) async fn all(State(ctx): Ctx) -> Result<Response, Problem> {
 #[utoipa::path(get, path = "/v1/module/preset/{m}", tag = "presets",
     params(("m" = String, Path, description = "Module")),
     responses((status = 200, body = Vec<PresetShape>), (status = 404, body = crate::dto::Refusal<'static>)))]
-pub(crate) async fn of_module(State(ctx): Ctx, Path(module): Path<String>) -> Result<Response, Problem> {
-    let presets = ctx.app.queue.presets(&module).await?;
+pub(crate) async fn of_module(Leads(lead): Leads, Path(module): Path<String>) -> Result<Response, Problem> {
+    let presets = lead.queue.presets(&module).await?;
     let shown: Vec<_> = presets.iter().map(|preset| PresetOut(preset)).collect();
     Ok(Json(shown).into_response())
 }
@@ -48,24 +48,24 @@ pub(crate) async fn of_module(State(ctx): Ctx, Path(module): Path<String>) -> Re
 #[utoipa::path(post, path = "/v1/module/preset", tag = "presets", request_body = PresetShape,
     responses((status = 200, body = Done, description = "Stored; or a Refusal"),
         (status = 400, body = crate::dto::Refusal<'static>), (status = 503, body = crate::dto::Refusal<'static>)))]
-pub(crate) async fn create(State(ctx): Ctx, posted: Posted) -> Result<Response, Problem> {
-    put(&ctx, &posted).await
+pub(crate) async fn create(Leads(lead): Leads, posted: Posted) -> Result<Response, Problem> {
+    put(&lead, &posted).await
 }
 
 /// The same as POST.
 #[utoipa::path(put, path = "/v1/module/preset", tag = "presets", request_body = PresetShape,
     responses((status = 200, body = Done, description = "Stored; or a Refusal"),
         (status = 400, body = crate::dto::Refusal<'static>), (status = 503, body = crate::dto::Refusal<'static>)))]
-pub(crate) async fn replace(State(ctx): Ctx, posted: Posted) -> Result<Response, Problem> {
-    put(&ctx, &posted).await
+pub(crate) async fn replace(Leads(lead): Leads, posted: Posted) -> Result<Response, Problem> {
+    put(&lead, &posted).await
 }
 
-async fn put(ctx: &Shared, posted: &Posted) -> Result<Response, Problem> {
+async fn put(lead: &Lead, posted: &Posted) -> Result<Response, Problem> {
     let mut fields = posted.fields()?;
     if fields.is_empty() {
         return Err(Problem::mild(Cause::BadType, "No preset was sent").hint(SHAPE));
     }
-    let module = loaded(ctx, fields.remove("moduleName"))?;
+    let module = loaded(lead, fields.remove("moduleName"))?;
     let app = app_id(fields.remove("appId"))?;
     let status = match fields.remove("status") {
         None | Some(Value::Null) => "".into(),
@@ -76,7 +76,7 @@ async fn put(ctx: &Shared, posted: &Posted) -> Result<Response, Problem> {
     let options = fields.remove("options").unwrap_or_default();
     let preset = Preset { app: app.clone(), module, status, options, last_edit: None, extra: fields };
     let name = preset.module.clone();
-    let what = match ctx.app.queue.put_preset(preset).await.map_err(refused)? {
+    let what = match lead.queue.put_preset(preset).await.map_err(refused)? {
         PresetChange::Created => "created",
         PresetChange::Modified => "modified",
     };
@@ -89,7 +89,7 @@ async fn put(ctx: &Shared, posted: &Posted) -> Result<Response, Problem> {
     responses((status = 200, body = Done, description = "Removed; or a Refusal"),
         (status = 400, body = crate::dto::Refusal<'static>), (status = 503, body = crate::dto::Refusal<'static>)))]
 pub(crate) async fn delete(
-    State(ctx): Ctx,
+    Leads(lead): Leads,
     RawQuery(query): RawQuery,
     posted: Posted,
 ) -> Result<Response, Problem> {
@@ -104,9 +104,9 @@ pub(crate) async fn delete(
         let hint = "name it: DELETE /v1/module/preset?moduleName=<module>&appId=/<app>";
         return Err(Problem::mild(Cause::BadType, "No preset was named").hint(hint));
     }
-    let module = loaded(&ctx, fields.remove("moduleName"))?;
+    let module = loaded(&lead, fields.remove("moduleName"))?;
     let app = app_id(fields.remove("appId"))?;
-    if ctx.app.queue.delete_preset(module.as_str(), &app).await.map_err(refused)? {
+    if lead.queue.delete_preset(module.as_str(), &app).await.map_err(refused)? {
         Ok(Json(Done::new(format!("AppId for module {module} deleted: {app}"))).into_response())
     } else {
         let message = format!("Error removing preset {app} for \"{module}\": not found");
@@ -127,7 +127,7 @@ fn unknown(name: &str) -> Problem {
         .hint("GET /v1/module/list names the loaded modules; names are case-sensitive")
 }
 
-fn loaded(ctx: &Shared, name: Option<Value>) -> Result<ModuleName, Problem> {
+fn loaded(lead: &Lead, name: Option<Value>) -> Result<ModuleName, Problem> {
     let name = match name {
         Some(Value::String(name)) => name,
         None | Some(Value::Null) => {
@@ -135,7 +135,7 @@ fn loaded(ctx: &Shared, name: Option<Value>) -> Result<ModuleName, Problem> {
         }
         Some(_) => return Err(Problem::mild(Cause::BadType, "moduleName must be a text").hint(SHAPE)),
     };
-    let mut names = ctx.app.queue.modules().iter().map(|setup| setup.module.name());
+    let mut names = lead.queue.modules().iter().map(|setup| setup.module.name());
     names.find(|known| known.as_str() == name).cloned().ok_or_else(|| unknown(&name))
 }
 

@@ -13,14 +13,16 @@ use crate::dto::queue::Entry;
 use crate::dto::task::{Accepted, Event};
 use crate::event::{PostedEvent, REGISTERED, STATUS_UPDATE};
 use crate::json::{self, Json};
+use crate::leads::Leads;
 use crate::problem::{Cause, Problem};
+use crate::seat::Lead;
 use crate::text::Escaped;
 
 /// The main queue: the active task first, then the waiting ones in order.
 #[utoipa::path(get, path = "/v1/queue", tag = "queue",
     responses((status = 200, body = Vec<Entry<'static>>), (status = 503, body = crate::dto::Refusal<'static>)))]
-pub(crate) async fn list(State(ctx): Ctx) -> Result<Response, Problem> {
-    let items = ctx.app.queue.queue().await?;
+pub(crate) async fn list(Leads(lead): Leads) -> Result<Response, Problem> {
+    let items = lead.queue.queue().await?;
     Ok(Json(Entry::all(&items)).into_response())
 }
 
@@ -37,6 +39,7 @@ pub(crate) async fn list(State(ctx): Ctx) -> Result<Response, Problem> {
     ))]
 pub(crate) async fn accept(
     State(ctx): Ctx,
+    Leads(lead): Leads,
     RawQuery(query): RawQuery,
     posted: Posted,
 ) -> Result<Response, Problem> {
@@ -44,7 +47,7 @@ pub(crate) async fn accept(
     match event.kind() {
         Some(STATUS_UPDATE) if ctx.app.callbacks => {
             let source = source(&ctx, query.as_deref().unwrap_or_default())?;
-            take(&ctx, event.into_task_event(source)?).await
+            take(&lead, event.into_task_event(source)?).await
         }
         Some(STATUS_UPDATE) => Err(Problem::mild(
             Cause::RejectedEvent,
@@ -53,7 +56,7 @@ pub(crate) async fn accept(
         .hint("MCONN_INTAKE=both takes them from both")),
         Some(REGISTERED) => {
             tracing::info!(context = "Middlewares", "Marathon has changed his leader! Sync all modules");
-            ctx.app.queue.sync_all(SyncTrigger::LeaderChange).await?;
+            lead.queue.sync_all(SyncTrigger::LeaderChange).await?;
             Ok(StatusCode::OK.into_response())
         }
         _ => {
@@ -80,11 +83,11 @@ fn source(ctx: &Shared, query: &str) -> Result<Option<SourceId>, Problem> {
     }
 }
 
-async fn take(ctx: &Shared, event: TaskEvent) -> Result<Response, Problem> {
-    let mut answer = Vec::with_capacity(ctx.accepted.len() + event.task.as_str().len() + 32);
-    answer.extend_from_slice(ctx.accepted.as_bytes());
+async fn take(lead: &Lead, event: TaskEvent) -> Result<Response, Problem> {
+    let mut answer = Vec::with_capacity(lead.accepted.len() + event.task.as_str().len() + 32);
+    answer.extend_from_slice(lead.accepted.as_bytes());
     finish(&mut answer, &event);
-    ctx.app.queue.accept(vec![event]).await?;
+    lead.queue.accept(vec![event]).await?;
     Ok(json::raw(StatusCode::OK, answer))
 }
 

@@ -1,24 +1,24 @@
 //! Inventory sync on request (spec/mconn.md section 4.8).
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use mconn_queue::SyncTrigger;
 
-use super::Ctx;
 use crate::dto::Done;
 use crate::json::Json;
+use crate::leads::Leads;
 use crate::problem::Problem;
 use crate::text::Escaped;
 
 /// Asks for a sync of all modules, and does not wait for it.
 #[utoipa::path(post, path = "/v1/module/sync", tag = "sync",
     responses((status = 200, body = Done), (status = 503, body = crate::dto::Refusal<'static>)))]
-pub(crate) async fn all(State(ctx): Ctx) -> Result<Response, Problem> {
+pub(crate) async fn all(Leads(lead): Leads) -> Result<Response, Problem> {
     tracing::info!(context = "IndexRouter", "Force sync of all modules!");
-    for setup in ctx.app.queue.modules() {
+    for setup in lead.queue.modules() {
         tracing::info!(context = "IndexRouter", "Syncing \"{}\"", setup.module.name());
     }
-    ctx.app.queue.sync_all(SyncTrigger::Request).await?;
+    lead.queue.sync_all(SyncTrigger::Request).await?;
     Ok(Json(Done::new("Force sync of all modules")).into_response())
 }
 
@@ -27,8 +27,8 @@ pub(crate) async fn all(State(ctx): Ctx) -> Result<Response, Problem> {
     params(("m" = String, Path, description = "Module")),
     responses((status = 200, body = Done), (status = 404, body = crate::dto::Refusal<'static>),
         (status = 500, body = crate::dto::Refusal<'static>, description = "No Marathon gave a usable list")))]
-pub(crate) async fn one(State(ctx): Ctx, Path(module): Path<String>) -> Result<Response, Problem> {
-    let queue = &ctx.app.queue;
+pub(crate) async fn one(Leads(lead): Leads, Path(module): Path<String>) -> Result<Response, Problem> {
+    let queue = &lead.queue;
     if queue.modules().iter().any(|setup| setup.module.name().as_str() == module) {
         tracing::info!(context = "IndexRouter", "Force sync of module \"{}\"!", Escaped(&module));
     }

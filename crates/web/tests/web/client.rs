@@ -87,7 +87,35 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
 }
 
+impl From<TcpStream> for Connection {
+    fn from(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+}
+
 impl Connection {
+    /// The next request, for who plays the server: head and body.
+    pub(crate) async fn request(&mut self) -> String {
+        let mut request = self.head_text().await.expect("a request");
+        let length = request.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().unwrap())
+        });
+        let length: usize = length.unwrap_or(0);
+        while self.buffer.len() < length {
+            assert!(self.more().await, "the body is cut: {request}");
+        }
+        request.push_str(std::str::from_utf8(&self.buffer[..length]).unwrap());
+        self.buffer.drain(..length);
+        request
+    }
+
+    /// Whatever comes until the other side closes or breaks off.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.buffer)
+    }
+
     pub(crate) async fn open(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), buffer: Vec::new() }
     }
@@ -105,6 +133,12 @@ impl Connection {
 
     /// The head of an answer; `None` if the connection ended before.
     pub(crate) async fn head(&mut self) -> Option<Answer> {
+        let head = self.head_text().await?;
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Some(Answer { status, head, body: Vec::new() })
+    }
+
+    async fn head_text(&mut self) -> Option<String> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|part| part == b"\r\n\r\n") {
                 break at;
@@ -113,9 +147,7 @@ impl Connection {
                 return None;
             }
         };
-        let head = String::from_utf8(self.buffer.drain(..end + 4).collect()).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Some(Answer { status, head, body: Vec::new() })
+        Some(String::from_utf8(self.buffer.drain(..end + 4).collect()).unwrap())
     }
 
     pub(crate) async fn answer(&mut self) -> Option<Answer> {

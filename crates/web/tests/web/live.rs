@@ -11,13 +11,13 @@ use crate::explain::happened;
 use crate::node::{Node, Setup};
 
 /// A stream that is being read.
-struct Reader {
-    connection: Connection,
+pub(crate) struct Reader {
+    pub(crate) connection: Connection,
     text: String,
 }
 
 impl Reader {
-    async fn open(node: &Node, query: &str) -> Self {
+    pub(crate) async fn open(node: &Node, query: &str) -> Self {
         let mut connection = node.open().await;
         connection.send(format!("GET /v1/events{query} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes()).await;
         let head = connection.head().await.unwrap();
@@ -40,7 +40,7 @@ impl Reader {
     }
 
     /// Number, name and data of the next event.
-    async fn event(&mut self) -> (u64, String, Value) {
+    pub(crate) async fn event(&mut self) -> (u64, String, Value) {
         let frame = self.frame().await;
         let mut lines = frame.lines();
         let id = lines.next().unwrap().strip_prefix("id: ").unwrap().parse().unwrap();

@@ -107,3 +107,27 @@ async fn wrong_credentials_are_told_and_never_shown() {
         )
     );
 }
+
+#[tokio::test]
+async fn what_is_passed_on_is_told_and_so_is_what_cannot_be() {
+    use crate::proxy::{behind, follower, impatient};
+    let (lines, _guard) = Lines::take();
+    let leader = Node::start().await;
+    let address = leader.address;
+    let (follower, _seats) = follower(behind(address), impatient()).await;
+    follower.get("/v1/module/list/Test?a=%0Ab").await;
+    let told = format!(
+        "INFO Proxying request to leader \"http://{address}/v1/module/list/Test?a=%0Ab\" context=\"Middlewares\""
+    );
+    assert!(lines.text().contains(&told), "{told} is not in\n{}", lines.text());
+    leader.cancel.cancel();
+    leader.serving.await.unwrap();
+    follower.get("/v1/module/list").await;
+    let told = format!("ERROR Error by proxying request to leader \"{address}: ");
+    assert_eq!(
+        lines.text().matches(&told).count(),
+        1,
+        "once a request, however often it is tried:\n{}",
+        lines.text()
+    );
+}

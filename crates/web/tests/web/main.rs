@@ -16,6 +16,7 @@ mod node;
 mod openapi;
 mod paths;
 mod presets;
+mod proxy;
 mod shapes;
 mod shutdown;
 mod status;

@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use mconn_model::{ModuleName, Snapshot, SourceId};
 use mconn_module::{BoxFuture, Failure, Module, Outcome, Run, TaskStatus};
-use mconn_queue::{ModuleSetup, Notice, QueueHandle, RunningList, RunningTask, RunningTasks, Settings};
+use mconn_queue::{
+    ModuleSetup, Notice, QueueHandle, QueueTask, RunningList, RunningTask, RunningTasks, Settings,
+};
 use mconn_store::{Contents, MemoryStore, Store, StoreError, Write};
-use mconn_web::{App, Build, Credentials, Follower, FollowerCounts, Limits, ReadyWhen, Served, serve};
+use mconn_web::{
+    App, Build, Credentials, Follower, FollowerCounts, Limits, ReadyWhen, Seat, Served, StepDown, serve,
+};
 use serde_json::json;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -107,6 +111,11 @@ pub(crate) struct Setup {
     pub(crate) modules: Vec<&'static str>,
     pub(crate) callbacks: bool,
     pub(crate) ready: ReadyWhen,
+    /// Alone, if missing.
+    pub(crate) seat: Option<watch::Receiver<Seat>>,
+    pub(crate) authority: String,
+    /// As on a node without others, if missing.
+    pub(crate) step_down: Option<StepDown>,
 }
 
 impl Default for Setup {
@@ -118,6 +127,9 @@ impl Default for Setup {
             modules: vec!["Test"],
             callbacks: true,
             ready: ReadyWhen::EverySource,
+            seat: None,
+            authority: "node.example:1234".to_owned(),
+            step_down: None,
         }
     }
 }
@@ -126,6 +138,9 @@ impl Default for Setup {
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) queue: QueueHandle,
+    /// Ends the queue.
+    pub(crate) queue_end: CancellationToken,
+    pub(crate) queue_task: QueueTask,
     pub(crate) store: Arc<MemoryStore>,
     /// From now on the store never answers.
     pub(crate) hangs: Arc<AtomicBool>,
@@ -153,13 +168,14 @@ impl Node {
             concurrency: 1,
             folder: format!("{name}-folder"),
         });
-        let (queue, _task) = mconn_queue::start(
+        let queue_end = CancellationToken::new();
+        let (queue, queue_task) = mconn_queue::start(
             setup.queue,
             modules.collect(),
             Arc::new(Hanging { store: store.clone(), hangs: hangs.clone() }),
             Some(Arc::new(Marathon(running.clone()))),
             Duration::from_secs(5),
-            CancellationToken::new(),
+            queue_end.clone(),
         )
         .await
         .unwrap();
@@ -168,7 +184,12 @@ impl Node {
         let address = listener.local_addr().unwrap();
         let exit = CancellationToken::new();
         let app = App {
-            queue: queue.clone(),
+            seat: setup.seat.unwrap_or_else(|| {
+                let authority = setup.authority.clone();
+                let url = format!("http://{authority}");
+                Seat::alone(queue.clone(), authority, url, "0.1.0".to_owned())
+            }),
+            authority: setup.authority,
             catalog: snapshots,
             followers: vec![Follower {
                 source: SourceId::new("m").unwrap(),
@@ -177,8 +198,6 @@ impl Node {
             }],
             ready: setup.ready,
             credentials: setup.credentials,
-            authority: "node.example:1234".to_owned(),
-            server_url: "http://node.example:1234".to_owned(),
             env: vec![
                 ("MCONN_LOGGER_LEVEL".to_owned(), "3".to_owned()),
                 ("MCONN_HOST".to_owned(), "node.example".to_owned()),
@@ -188,9 +207,23 @@ impl Node {
             store: "memory".to_owned(),
             callbacks: setup.callbacks,
             exit: exit.clone(),
+            step_down: setup.step_down.unwrap_or_else(|| StepDown::alone(exit.clone())),
         };
         let serving = tokio::spawn(serve(listener, app, setup.limits, cancel.clone()));
-        Self { address, queue, store, hangs, gate, running, catalog, exit, cancel, serving }
+        Self {
+            address,
+            queue,
+            queue_end,
+            queue_task,
+            store,
+            hangs,
+            gate,
+            running,
+            catalog,
+            exit,
+            cancel,
+            serving,
+        }
     }
 
     pub(crate) async fn open(&self) -> Connection {

@@ -40,5 +40,5 @@ async fn everything_in_the_document_is_served() {
             assert!(!answer.text().contains("URI not found"), "{method} {path}: {answer:?}");
         }
     }
-    assert_eq!(seen, 34);
+    assert_eq!(seen, 35);
 }

@@ -1,0 +1,32 @@
+//! Everything that talks to ZooKeeper.
+//!
+//! **Owns** the session (an adapter round `zookeeper-client`: deadlines, classified errors, namespace, access lists), the
+//! store of several nodes with its fencing token, and the reader of an original MConn's tree.
+//! **Comes in:** [`Settings`]; batches of writes from the queue of the node that leads.
+//! **Goes out:** a [`mconn_store::Store`], states of the session, watches, nodes for the election.
+//! **Never:** decides who leads (`mconn-leadership` does), and never writes for a leader without the check of its epoch
+//! in the same transaction.
+//!
+//! ```text
+//!   election --claim()--> Fence --> ZookeeperStore --multi[check epoch, check next, changes]--> ZooKeeper
+//!      \----- Session: create, get, set, children, watch, states ------------------------------/
+//! ```
+//!
+//! What the client library does that one must know, and our rule for each, stands in [`session`].
+
+pub mod election;
+pub mod error;
+pub mod fence;
+pub mod import;
+pub mod session;
+pub mod settings;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{Error, ErrorKind};
+pub use fence::{Fence, claim};
+pub use import::{Original, read_original};
+pub use session::{Change, Done, Session, Stat, State, States, Watch};
+pub use settings::{Digest, Host, Settings, SettingsError};
+pub use store::ZookeeperStore;

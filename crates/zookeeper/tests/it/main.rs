@@ -1,0 +1,5 @@
+//! Against real ZooKeeper servers.
+
+mod session;
+mod store;
+mod support;

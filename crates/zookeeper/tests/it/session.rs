@@ -1,0 +1,199 @@
+//! The session against real servers.
+
+use std::time::Duration;
+
+use mconn_zookeeper::testing::Ensemble;
+use mconn_zookeeper::{Change, Done, ErrorKind, Fence, Session, State, claim};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{fresh_path, open, quick, settings, shared, soon, with_auth};
+
+#[tokio::test]
+async fn a_nested_path_is_created_and_everything_is_below_it() {
+    let zookeeper = shared();
+    let path = fresh_path();
+    let session = open(settings(&zookeeper, &path)).await;
+    session.create("/a", b"1").await.unwrap();
+    session.create_all("/x/y/z").await.unwrap();
+    session.create_all("/x/y/z").await.unwrap();
+    let root = open(settings(&zookeeper, "/")).await;
+    assert_eq!(root.get(&format!("{path}/a")).await.unwrap().0, b"1");
+    assert!(root.exists(&format!("{path}/x/y/z")).await.unwrap().is_some());
+    let mut names = session.children("/").await.unwrap();
+    names.sort();
+    assert_eq!(names, ["a", "x"]);
+}
+
+#[tokio::test]
+async fn calls_say_what_was_wrong_and_where() {
+    let zookeeper = shared();
+    let path = fresh_path();
+    let session = open(settings(&zookeeper, &path)).await;
+    session.create("/a", b"1").await.unwrap();
+    assert_eq!(session.create("/a", b"2").await.unwrap_err().kind, ErrorKind::NodeExists);
+    assert_eq!(session.create("/b/c", b"").await.unwrap_err().kind, ErrorKind::NoNode);
+    assert_eq!(session.set("/a", b"2", Some(0)).await.unwrap(), 1);
+    assert_eq!(session.set("/a", b"3", Some(0)).await.unwrap_err().kind, ErrorKind::BadVersion);
+    assert_eq!(session.delete("/a", Some(0)).await.unwrap_err().kind, ErrorKind::BadVersion);
+    session.create("/a/b", b"").await.unwrap();
+    assert_eq!(session.delete("/a", None).await.unwrap_err().kind, ErrorKind::NotEmpty);
+    session.delete("/a/b", None).await.unwrap();
+    session.delete("/a", Some(1)).await.unwrap();
+    let error = session.get("/a").await.unwrap_err();
+    let wanted = format!("cannot read {path}/a at ZooKeeper {}: node not exists", zookeeper.hosts());
+    assert_eq!((error.kind, error.message), (ErrorKind::NoNode, wanted));
+}
+
+#[tokio::test]
+async fn several_changes_are_all_or_nothing() {
+    let zookeeper = shared();
+    let session = open(settings(&zookeeper, &fresh_path())).await;
+    session.create("/epoch", b"").await.unwrap();
+    let changes = |version| {
+        vec![
+            Change::Check { path: "/epoch".to_owned(), version },
+            Change::Create { path: "/a".to_owned(), data: b"1".to_vec() },
+            Change::Set { path: "/a".to_owned(), data: b"2".to_vec(), version: Some(0) },
+        ]
+    };
+    let error = session.multi(&changes(7)).await.unwrap_err();
+    assert_eq!((error.kind, error.index), (ErrorKind::BadVersion, Some(0)));
+    assert!(session.exists("/a").await.unwrap().is_none());
+    assert_eq!(session.multi(&changes(0)).await.unwrap(), [Done::Done, Done::Done, Done::Set { version: 1 }]);
+    let error = session.multi(&changes(0)).await.unwrap_err();
+    assert_eq!((error.kind, error.index), (ErrorKind::NodeExists, Some(1)));
+    assert_eq!(session.get("/a").await.unwrap().0, b"2");
+}
+
+#[tokio::test]
+async fn watches_tell_of_the_next_change() {
+    let zookeeper = shared();
+    let path = fresh_path();
+    let (one, two) = (open(settings(&zookeeper, &path)).await, open(settings(&zookeeper, &path)).await);
+    one.create("/list", b"").await.unwrap();
+    let (names, watch) = one.children_and_watch("/list").await.unwrap();
+    assert!(names.is_empty());
+    let first = two.create_member("/list", "member_", b"x").await.unwrap();
+    soon(watch.changed()).await;
+    assert_eq!(first, "member_0000000000");
+    assert_eq!(two.own_children("/list", "member_").await.unwrap(), std::slice::from_ref(&first));
+    assert!(one.own_children("/list", "member_").await.unwrap().is_empty());
+
+    let (stat, watch) = one.exists_and_watch(&format!("/list/{first}")).await.unwrap();
+    assert_eq!(stat.unwrap().owner, two.id());
+    // Closing the session removes its node at once, not after the timeout.
+    let began = std::time::Instant::now();
+    two.close(Duration::from_secs(30)).await;
+    soon(watch.changed()).await;
+    assert!(began.elapsed() < one.timeout(), "{:?}", began.elapsed());
+    assert_eq!(two.state(), State::Closed);
+    assert_eq!(two.get("/list").await.unwrap_err().kind, ErrorKind::Closed);
+    assert!(one.exists(&format!("/list/{first}")).await.unwrap().is_none());
+
+    let (_, _, watch) = one.get_and_watch("/list").await.unwrap();
+    one.set("/list", b"new", None).await.unwrap();
+    soon(watch.changed()).await;
+}
+
+#[tokio::test]
+async fn others_can_neither_read_nor_write_what_was_made_with_credentials() {
+    let zookeeper = shared();
+    let path = fresh_path();
+    let mine = open(with_auth(settings(&zookeeper, &path), "me:hush")).await;
+    mine.create("/a", b"1").await.unwrap();
+    mine.create("/leader", b"").await.unwrap();
+    let member = mine.create_member("/leader", "member_", b"x").await.unwrap();
+    let multi = [Change::Create { path: "/b".to_owned(), data: Vec::new() }];
+    mine.multi(&multi).await.unwrap();
+
+    // The path is there, so the stranger gets a session.
+    for stranger in [settings(&zookeeper, &path), with_auth(settings(&zookeeper, &path), "me:wrong")] {
+        let stranger = open(stranger).await;
+        for node in ["/a", "/b", "/leader", &format!("/leader/{member}")] {
+            let error = stranger.get(node).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NoAuth, "{node}");
+            assert!(error.message.contains("use the ZooKeeper credentials that created the node"), "{error}");
+            assert_eq!(stranger.set(node, b"", None).await.unwrap_err().kind, ErrorKind::NoAuth);
+            assert_eq!(stranger.children(node).await.unwrap_err().kind, ErrorKind::NoAuth);
+        }
+        assert_eq!(stranger.create("/c", b"").await.unwrap_err().kind, ErrorKind::NoAuth);
+        assert_eq!(stranger.delete("/a", None).await.unwrap_err().kind, ErrorKind::NoAuth);
+        let error = Session::open_once(settings(&zookeeper, &format!("{path}/deeper"))).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NoAuth, "{error}");
+    }
+    let again = open(with_auth(settings(&zookeeper, &path), "me:hush")).await;
+    assert_eq!(again.get("/a").await.unwrap().0, b"1");
+}
+
+#[tokio::test]
+async fn a_lost_link_is_told_at_once_and_survived() {
+    let zookeeper = Ensemble::start(&quick(1));
+    let mut settings = settings(&zookeeper, "/m");
+    settings.session_timeout = Duration::from_secs(8);
+    settings.call_deadline = Duration::from_secs(1);
+    let session = open(settings).await;
+    let mut states = session.states();
+    assert_eq!(states.now(), State::Connected);
+    zookeeper.stop(0);
+    let sent = session.set("/", b"late", None).await.unwrap_err();
+    assert_eq!(sent.kind, ErrorKind::Unknown, "{sent}");
+    assert_eq!(soon(states.changed()).await, State::Disconnected);
+    // From now on nothing is sent that could be carried out when nobody expects it any more.
+    let refused = session.set("/", b"never", None).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::NotSent, "{refused}");
+    assert!(refused.message.contains("check that the ensemble can be reached"), "{refused}");
+    zookeeper.cont(0);
+    assert_eq!(soon(states.changed()).await, State::Connected);
+    let (data, _) = session.get("/").await.unwrap();
+    assert!(data.is_empty() || data == b"late", "{data:?}");
+}
+
+#[tokio::test]
+async fn an_expired_session_says_so_and_a_new_one_is_another() {
+    let mut zookeeper = Ensemble::start(&quick(1));
+    let mut given = settings(&zookeeper, "/m");
+    given.session_timeout = Duration::from_secs(1);
+    let session = open(given.clone()).await;
+    assert_eq!(session.timeout(), Duration::from_secs(1));
+    session.create("/leader", b"").await.unwrap();
+    session.create_member("/leader", "member_", b"").await.unwrap();
+    let mut states = session.states();
+    zookeeper.kill(0);
+    assert_eq!(soon(states.changed()).await, State::Disconnected);
+    assert_eq!(soon(states.changed()).await, State::Expired);
+    assert_eq!(session.get("/").await.unwrap_err().kind, ErrorKind::Expired);
+
+    // Opening goes on until the ensemble is back.
+    let cancel = CancellationToken::new();
+    let opening = Session::open(given, &cancel);
+    zookeeper.restart(0);
+    let next = soon(opening).await.unwrap();
+    assert_ne!(next.id(), session.id());
+    let mut names = next.children("/leader").await.unwrap();
+    while !names.is_empty() {
+        let (now, watch) = next.children_and_watch("/leader").await.unwrap();
+        names = now;
+        if !names.is_empty() {
+            soon(watch.changed()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_ends_every_epoch_before() {
+    let zookeeper = shared();
+    let path = fresh_path();
+    let (one, two) = (open(settings(&zookeeper, &path)).await, open(settings(&zookeeper, &path)).await);
+    let write = |fence: Fence, name: &str| {
+        vec![fence.check(), Change::Create { path: format!("/{name}"), data: Vec::new() }]
+    };
+    let first = claim(&one, b"one").await.unwrap();
+    one.multi(&write(first, "a")).await.unwrap();
+    let second = claim(&two, b"two").await.unwrap();
+    assert!(second > first);
+    let error = one.multi(&write(first, "b")).await.unwrap_err();
+    assert_eq!((error.kind, error.index), (ErrorKind::BadVersion, Some(0)));
+    assert!(two.exists("/b").await.unwrap().is_none());
+    two.multi(&write(second, "b")).await.unwrap();
+    assert_eq!(two.get("/mconn/epoch").await.unwrap().0, b"two");
+}
