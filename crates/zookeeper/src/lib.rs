@@ -18,6 +18,7 @@ pub mod election;
 pub mod error;
 pub mod fence;
 pub mod import;
+pub mod local;
 pub mod session;
 pub mod settings;
 pub mod store;
