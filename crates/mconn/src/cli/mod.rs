@@ -99,13 +99,17 @@ pub(crate) struct DemoArgs {
     /// End by itself after this time, with a summary; without it the demo stays up until Ctrl-C
     #[arg(long = "for", value_parser = duration, value_name = "TIME")]
     pub(crate) run_for: Option<Duration>,
-    /// Port of the node's API; 0 takes a free one
+    /// Several nodes on a real ZooKeeper, without Marathon: kills the leader under load and counts what became of every event
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=9),
+          conflicts_with_all = ["marathon_port", "seed", "speed"])]
+    pub(crate) nodes: Option<u8>,
+    /// Port of the node's API, with --nodes of the first one; 0 takes free ones
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
     /// Port of the simulated Marathon; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) marathon_port: u16,
-    /// Where the node keeps its data; without it in a temporary directory that is removed at the end
+    /// Where nodes, and ZooKeeper, keep their data; without it in a temporary directory that is removed at the end
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Every id, delay and choice of the simulated cluster follows from it
@@ -114,7 +118,7 @@ pub(crate) struct DemoArgs {
     /// The simulated cluster's time runs this much faster
     #[arg(long, default_value_t = 4.0, value_parser = speed)]
     pub(crate) speed: f64,
-    /// Show the node's log lines, too
+    /// Show the log lines of all nodes, too
     #[arg(long)]
     pub(crate) log: bool,
 }
