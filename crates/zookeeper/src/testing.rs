@@ -19,6 +19,39 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How often other free ports are tried when somebody else took one in between.
 const ATTEMPTS: usize = 5;
 
+/// The tree of an original MConn below its namespace, each node's path and data: three presets, of which two lie under the names that
+/// its defects gave them, an item and one that cannot be read, two waiting events, a module with nothing.
+pub const ORIGINAL: &[(&str, &str)] = &[
+    ("/leader", ""),
+    ("/queue", ""),
+    ("/modules", ""),
+    ("/modules/HelloWorld", ""),
+    ("/modules/HelloWorld/presets", ""),
+    (
+        "/modules/HelloWorld/presets/bridged-webapp",
+        r#"{"appId":"/bridged-webapp","moduleName":"HelloWorld","status":"enabled","options":{"actions":{"add":"Moin, Moin","remove":"Tschues"}},"lastEdit":false,"note":"kept"}"#,
+    ),
+    // The original took the text between the first and the second slash.
+    (
+        "/modules/HelloWorld/presets/group",
+        r#"{"appId":"/group/app","moduleName":"HelloWorld","status":"disabled","options":{},"lastEdit":1435909578085}"#,
+    ),
+    (
+        "/modules/HelloWorld/presets/undefined",
+        r#"{"appId":"web","moduleName":"HelloWorld","status":"enabled"}"#,
+    ),
+    ("/modules/HelloWorld/queue", ""),
+    ("/modules/HelloWorld/queue/web.1_TASK_RUNNING", r#"{"state":"new"}"#),
+    ("/modules/HelloWorld/queue/web.2_TASK_KILLED", r#"{"state":"finished"}"#),
+    ("/modules/HelloWorld/inventory", ""),
+    (
+        "/modules/HelloWorld/inventory/bridged-webapp.8c1b",
+        r#"{"customData":"Moin, Moin","taskData":{"taskId":"bridged-webapp.8c1b","taskStatus":"TASK_RUNNING","appId":"/bridged-webapp","host":"slave1","ports":[31000,31001],"eventType":"status_update_event","timestamp":"2015-05-25T15:12:24.140Z"}}"#,
+    ),
+    ("/modules/HelloWorld/inventory/broken", "{"),
+    ("/modules/Empty", ""),
+];
+
 /// A running ensemble.
 #[derive(Debug)]
 pub struct Ensemble {
