@@ -2,8 +2,9 @@
 
 .PHONY: demo test packages bench
 
-# A simulated Marathon, a node, and a story told in readable lines. ARGS="--for 20s" ends it by itself.
-demo:
+# A simulated Marathon, a node, and a story told in readable lines. ARGS="--for 20s" ends it by itself. ARGS="--nodes 3" is the
+# story of three nodes on a real ZooKeeper, which is installed first.
+demo: $(if $(findstring --nodes,$(ARGS)),packages)
 	cargo build --release --locked --package mconn
 	./target/release/mconn demo $(ARGS)
 

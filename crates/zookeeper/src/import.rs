@@ -17,7 +17,7 @@ pub struct Original {
     pub contents: Contents,
     /// Events that waited in its queues. It kept their state and not their content, so a sync has to make up for them.
     pub waiting: usize,
-    /// Its nodes that run, as the election has them. Import when there is none, or what changes later is missing.
+    /// Nodes that run there, as the election has them. Import when there is none, or what changes later is missing.
     pub members: usize,
     /// Whether mconn itself has written in this tree since.
     pub is_ours: bool,
@@ -29,28 +29,41 @@ pub struct Original {
 /// When the place cannot be reached or read, or holds no such tree.
 pub async fn read_original(settings: Settings) -> Result<Original, StoreError> {
     let place = settings.place();
-    let nothing = || {
+    find_original(settings).await?.ok_or_else(|| {
         let text =
             format!("there is no MConn tree at ZooKeeper {place}: check hosts and path (MCONN_ZK_PATH)");
         StoreError::new(StoreErrorKind::Unavailable, text)
+    })
+}
+
+/// The same where there may be none.
+///
+/// # Errors
+/// When the place cannot be reached or read.
+pub async fn find_original(settings: Settings) -> Result<Option<Original>, StoreError> {
+    let session = match Session::visit(settings).await {
+        Ok(session) => session,
+        Err(Error { kind: ErrorKind::NoNode, .. }) => return Ok(None),
+        Err(error) => return Err(StoreError::new(StoreErrorKind::Unavailable, error.message)),
     };
-    let session = Session::visit(settings).await.map_err(|error: Error| match error.kind {
-        ErrorKind::NoNode => nothing(),
-        _ => StoreError::new(StoreErrorKind::Unavailable, error.message),
-    })?;
-    let names = read::list(&session, "/").await?;
-    if !names.iter().any(|name| name == "modules") {
-        return Err(nothing());
-    }
-    let members = read::list(&session, "/leader").await?.len();
-    let tree = read::tree(&session).await?;
+    let found = read_tree(&session).await;
     session.close(session.settings().call_deadline).await;
-    Ok(Original {
+    found
+}
+
+async fn read_tree(session: &Session) -> Result<Option<Original>, StoreError> {
+    let names = read::list(session, "/").await?;
+    if !names.iter().any(|name| name == "modules") {
+        return Ok(None);
+    }
+    let members = read::list(session, "/leader").await?.len();
+    let tree = read::tree(session).await?;
+    Ok(Some(Original {
         contents: tree.contents,
         waiting: tree.old_queue.len(),
         members,
         is_ours: names.iter().any(|name| name == "mconn"),
-    })
+    }))
 }
 
 impl ZookeeperStore {

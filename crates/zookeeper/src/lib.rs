@@ -18,6 +18,7 @@ pub mod election;
 pub mod error;
 pub mod fence;
 pub mod import;
+pub mod local;
 pub mod session;
 pub mod settings;
 pub mod store;
@@ -26,7 +27,7 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind};
 pub use fence::{Fence, claim};
-pub use import::{Original, read_original};
+pub use import::{Original, find_original, read_original};
 pub use session::{Change, Done, Session, Stat, State, States, Watch};
 pub use settings::{Digest, Host, Settings, SettingsError};
 pub use store::ZookeeperStore;

@@ -101,6 +101,19 @@ impl Settings {
         })
     }
 
+    /// With defaults for all but the place, as ZooKeeper's own tools write it: `host:port,host:port/path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or names no path.
+    pub fn at(place: &str) -> Result<Self, SettingsError> {
+        let Some(slash) = place.find('/') else {
+            let text = format!("\"{place}\" names no path: expected host:port,host:port/path");
+            return Err(SettingsError(text));
+        };
+        let (hosts, path) = place.split_at(slash);
+        Self::new(hosts, path)
+    }
+
     /// Our part of the tree.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -206,6 +219,11 @@ mod tests {
         let settings = Settings::new(" a:1, b ,[::1]:3,a:1,", "/infra/mconn/").unwrap();
         assert_eq!(settings.place(), "a:1,b:2181,[::1]:3/infra/mconn");
         assert_eq!(Settings::new("a", "/").unwrap().place(), "a:2181");
+        assert_eq!(Settings::at("a:1,[::1]/infra/mconn").unwrap().place(), "a:1,[::1]:2181/infra/mconn");
+        assert_eq!(
+            Settings::at("a:1").unwrap_err().to_string(),
+            "\"a:1\" names no path: expected host:port,host:port/path"
+        );
         let mut shuffled: Vec<String> = settings.shuffled_hosts().split(',').map(str::to_owned).collect();
         shuffled.sort();
         assert_eq!(shuffled, ["[::1]:3", "a:1", "b:2181"]);

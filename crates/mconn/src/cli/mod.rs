@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Inventory(InventoryArgs),
     /// Compare inventories with Marathon's running tasks, and repair what differs
     Sync(SyncArgs),
-    /// Check, export, import or repair the data directory of a node that is not running
+    /// Check, export, import or repair the data of a node that is not running; import those of an original MConn
     #[command(subcommand)]
     Store(StoreCommand),
     /// Print a completion script for your shell
@@ -99,13 +99,17 @@ pub(crate) struct DemoArgs {
     /// End by itself after this time, with a summary; without it the demo stays up until Ctrl-C
     #[arg(long = "for", value_parser = duration, value_name = "TIME")]
     pub(crate) run_for: Option<Duration>,
-    /// Port of the node's API; 0 takes a free one
+    /// Several nodes on a real ZooKeeper, without Marathon: kills the leader under load and counts what became of every event
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=9),
+          conflicts_with_all = ["marathon_port", "seed", "speed"])]
+    pub(crate) nodes: Option<u8>,
+    /// Port of the node's API, with --nodes of the first one; 0 takes free ones
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
     /// Port of the simulated Marathon; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) marathon_port: u16,
-    /// Where the node keeps its data; without it in a temporary directory that is removed at the end
+    /// Where nodes, and ZooKeeper, keep their data; without it in a temporary directory that is removed at the end
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Every id, delay and choice of the simulated cluster follows from it
@@ -114,7 +118,7 @@ pub(crate) struct DemoArgs {
     /// The simulated cluster's time runs this much faster
     #[arg(long, default_value_t = 4.0, value_parser = speed)]
     pub(crate) speed: f64,
-    /// Show the node's log lines, too
+    /// Show the log lines of all nodes, too
     #[arg(long)]
     pub(crate) log: bool,
 }
@@ -403,16 +407,8 @@ pub(crate) enum StoreCommand {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Fill an empty store from such a document
-    Import {
-        #[command(flatten)]
-        dir: DataDir,
-        /// The document; `-` for standard input
-        file: PathBuf,
-        /// Replace what is there
-        #[arg(long)]
-        replace: bool,
-    },
+    /// Fill an empty store: from such a document, or with what an original MConn has left in ZooKeeper
+    Import(ImportArgs),
     /// Drop everything of one module that will not be loaded again: presets, inventory, dead letters, events owed to it
     DropModule {
         /// The module
@@ -428,6 +424,37 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         allow_empty: bool,
     },
+}
+
+/// What to import, and into what.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
+#[command(group = clap::ArgGroup::new("target").required(true).multiple(true))]
+pub(crate) struct ImportArgs {
+    /// The document; `-` for standard input
+    #[arg(group = "source")]
+    pub(crate) file: Option<PathBuf>,
+    /// The tree of an original MConn, its MCONN_ZK_HOSTS and MCONN_ZK_PATH in one word; it is read and not changed
+    #[arg(long, group = "source", value_name = "HOST:PORT,HOST:PORT/PATH")]
+    pub(crate) from_mconn: Option<String>,
+    /// user:password for the ZooKeeper of --from-mconn; prefer the variable, other users can see flags
+    #[arg(long, env = "MCONN_FROM_ZK_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
+    pub(crate) from_auth: Option<String>,
+    /// The data directory of a node that is not running (MCONN_DATA_DIR; `mconn check` shows it)
+    #[arg(long, env = "MCONN_DATA_DIR", group = "target", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Instead of a data directory the path in ZooKeeper of nodes that are not running
+    #[arg(long, group = "target", value_name = "HOST:PORT,HOST:PORT/PATH")]
+    pub(crate) to_zookeeper: Option<String>,
+    /// user:password for the ZooKeeper of --to-zookeeper; what is created can then be used by that user alone
+    #[arg(long, env = "MCONN_ZK_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
+    pub(crate) zk_auth: Option<String>,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Read and check everything, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Where the data lie.

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+mod import;
 mod scenario;
 pub(crate) mod sim;
 pub(crate) mod store;

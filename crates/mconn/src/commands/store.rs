@@ -1,13 +1,13 @@
-//! `mconn store ...`: the data directory of a node that is not running.
+//! `mconn store ...`: the data of a node that is not running.
 
 use std::collections::HashSet;
-use std::io::Read as _;
 use std::path::Path;
 
 use std::sync::Arc;
 
 use mconn_store::{Document, JournalEntry, StoreError};
 
+use super::import;
 use crate::cli::StoreCommand;
 use crate::report::Report;
 
@@ -15,7 +15,7 @@ pub(crate) fn run(command: &StoreCommand) -> Result<(), Report> {
     match command {
         StoreCommand::Check(dir) => check(&dir.data_dir),
         StoreCommand::Export { dir, output } => export(&dir.data_dir, output.as_deref()),
-        StoreCommand::Import { dir, file, replace } => import(&dir.data_dir, file, *replace),
+        StoreCommand::Import(args) => import::run(args),
         StoreCommand::DropModule { module, dir } => drop_module(&dir.data_dir, module),
         StoreCommand::Repair { dir, allow_empty } => repair(&dir.data_dir, *allow_empty),
     }
@@ -56,30 +56,6 @@ fn export(dir: &Path, output: Option<&Path>) -> Result<(), Report> {
         Some(file) => std::fs::write(file, text)
             .map_err(|error| Report::failed(format!("cannot write {}", file.display())).because(&error))?,
     }
-    Ok(())
-}
-
-fn import(dir: &Path, file: &Path, replace: bool) -> Result<(), Report> {
-    let text = if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(file)
-    };
-    let text =
-        text.map_err(|error| Report::failed(format!("cannot read {}", file.display())).because(&error))?;
-    let contents = Document::parse(&text).map_err(|error| {
-        Report::failed(format!("{} is no export of mconn", file.display())).because(&error)
-    })?;
-    let counts = mconn_store_embedded::import(dir, &contents, replace).map_err(|error| {
-        let report = store_report(&error);
-        if replace {
-            report
-        } else {
-            report.hint("--replace puts the document in the place of what is there")
-        }
-    })?;
-    println!("imported into {}: {counts}", dir.display());
     Ok(())
 }
 

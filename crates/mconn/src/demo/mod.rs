@@ -1,9 +1,10 @@
 //! `mconn demo`: a simulated Marathon, a real node, and a story told in readable lines.
 //!
 //! Everything is real but Marathon: sockets, the event stream, the store on disk, the API. The story posts to Marathon as
-//! an operator would and tells what the node makes of it.
+//! an operator would and tells what the node makes of it. With `--nodes` the demo is another one, see [`several`].
 
 mod apps;
+mod several;
 mod story;
 mod tell;
 
@@ -29,6 +30,14 @@ use crate::run::{end_on_signal, start_logging};
 const MODULE_DELAY: &str = "50";
 
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Report> {
+    match args.nodes {
+        Some(nodes) => several::run(args, nodes.into()).await,
+        None => alone(args).await,
+    }
+}
+
+/// One node that follows a simulated Marathon.
+async fn alone(args: &DemoArgs) -> Result<(), Report> {
     let began = Instant::now();
     let (dir, _remove_at_end) = data_dir(args)?;
     let cancel = CancellationToken::new();

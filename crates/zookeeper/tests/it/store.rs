@@ -9,7 +9,7 @@ use mconn_model::{
 use mconn_store::{
     Contents, DeadLetter, JournalEntry, MemoryStore, Seq, Store, StoreErrorKind, Write, contract,
 };
-use mconn_zookeeper::testing::Ensemble;
+use mconn_zookeeper::testing::{Ensemble, ORIGINAL};
 use mconn_zookeeper::{Session, Settings, State, ZookeeperStore, claim, read_original};
 use serde_json::json;
 
@@ -281,37 +281,7 @@ async fn an_unknown_schema_is_refused() {
 
 /// By hand from spec/mconn.md section 9.
 async fn original(session: &Session) {
-    let nodes: [(&str, &str); 15] = [
-        ("/leader", ""),
-        ("/queue", ""),
-        ("/modules", ""),
-        ("/modules/HelloWorld", ""),
-        ("/modules/HelloWorld/presets", ""),
-        (
-            "/modules/HelloWorld/presets/bridged-webapp",
-            r#"{"appId":"/bridged-webapp","moduleName":"HelloWorld","status":"enabled","options":{"actions":{"add":"Moin, Moin","remove":"Tschues"}},"lastEdit":false,"note":"kept"}"#,
-        ),
-        // The original took the text between the first and the second slash.
-        (
-            "/modules/HelloWorld/presets/group",
-            r#"{"appId":"/group/app","moduleName":"HelloWorld","status":"disabled","options":{},"lastEdit":1435909578085}"#,
-        ),
-        (
-            "/modules/HelloWorld/presets/undefined",
-            r#"{"appId":"web","moduleName":"HelloWorld","status":"enabled"}"#,
-        ),
-        ("/modules/HelloWorld/queue", ""),
-        ("/modules/HelloWorld/queue/web.1_TASK_RUNNING", r#"{"state":"new"}"#),
-        ("/modules/HelloWorld/queue/web.2_TASK_KILLED", r#"{"state":"finished"}"#),
-        ("/modules/HelloWorld/inventory", ""),
-        (
-            "/modules/HelloWorld/inventory/bridged-webapp.8c1b",
-            r#"{"customData":"Moin, Moin","taskData":{"taskId":"bridged-webapp.8c1b","taskStatus":"TASK_RUNNING","appId":"/bridged-webapp","host":"slave1","ports":[31000,31001],"eventType":"status_update_event","timestamp":"2015-05-25T15:12:24.140Z"}}"#,
-        ),
-        ("/modules/HelloWorld/inventory/broken", "{"),
-        ("/modules/Empty", ""),
-    ];
-    for (path, data) in nodes {
+    for (path, data) in ORIGINAL {
         session.create(path, data.as_bytes()).await.expect("a node");
     }
 }
