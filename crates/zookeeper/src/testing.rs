@@ -1,5 +1,8 @@
 //! Real ZooKeeper ensembles on loopback, for tests and demonstrations: Debian's package, in a temporary directory, on free
-//! ports, with fsync. Everything ends with the value that started it, and with the process whatever happens to that.
+//! ports, with fsync. Everything ends with the value that started it, and with the process whatever happens to that. And
+//! links to them that can be troubled.
+
+mod link;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -12,6 +15,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+pub use link::{Link, Proxy};
 
 /// How long a server may take to serve.
 const PATIENCE: Duration = Duration::from_secs(60);
