@@ -16,6 +16,8 @@ fn node(dir: &TempDir, env: &[(&str, &str)]) -> Node {
         ("MCONN_ZK_HOSTS", "127.0.0.1:2181"),
         ("MCONN_ZK_PATH", "/mconn-dev-webapi"),
         ("MCONN_ZK_SESSION_TIMEOUT", "1000"),
+        // The one that is not the original's: what is shown here needs no ZooKeeper.
+        ("MCONN_STORE", "embedded"),
     ];
     all.extend(env);
     Node::ready(Mconn::start(&["serve"], &all, dir.path()))

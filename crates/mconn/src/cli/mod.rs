@@ -210,7 +210,7 @@ impl SimArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
-    /// Do not try to reach Marathon
+    /// Do not try to reach Marathon or ZooKeeper
     #[arg(long)]
     pub(crate) offline: bool,
 }

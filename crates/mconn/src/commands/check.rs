@@ -9,7 +9,9 @@ use mconn_store_embedded::FILE_NAME;
 
 use crate::cli::CheckArgs;
 use crate::config::{self, Cluster, Config, explain};
-use crate::node::{Connected, connect_marathon, connect_marathons};
+use mconn_zookeeper::{ErrorKind, Session, Settings};
+
+use crate::node::{Connected, connect_marathon, connect_marathons, look_at_zookeeper};
 use crate::report::Report;
 use crate::run::load;
 
@@ -26,7 +28,7 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<(), Report> {
     println!("{}", explain(&config));
     let mut findings: Vec<Finding> = config.warnings.iter().cloned().map(Finding::Warning).collect();
     findings.push(port(&config));
-    findings.push(store(&config));
+    findings.push(store(&config, args.offline).await);
     findings.extend(modules(&config));
     if !args.offline {
         findings.extend(marathons(&config).await);
@@ -56,9 +58,16 @@ fn port(config: &Config) -> Finding {
     }
 }
 
-fn store(config: &Config) -> Finding {
-    let config::Store::Embedded { data_dir } = &config.store else {
-        return Finding::Warning("store: memory, everything is gone when the node ends".to_owned());
+async fn store(config: &Config, offline: bool) -> Finding {
+    let data_dir = match &config.store {
+        config::Store::Embedded { data_dir } => data_dir,
+        config::Store::Memory => {
+            return Finding::Warning("store: memory, everything is gone when the node ends".to_owned());
+        }
+        config::Store::ZooKeeper { settings, .. } if offline => {
+            return Finding::Good(format!("store: ZooKeeper {}, which was not asked", settings.place()));
+        }
+        config::Store::ZooKeeper { settings, .. } => return zookeeper(settings).await,
     };
     if !data_dir.join(FILE_NAME).exists() {
         return writable(data_dir);
@@ -75,6 +84,27 @@ fn store(config: &Config) -> Finding {
             data_dir.display()
         )),
         Err(error) => Finding::Bad(format!("store: {error}")),
+    }
+}
+
+/// Whether it can be reached and lets us in. Creates nothing.
+async fn zookeeper(settings: &Settings) -> Finding {
+    let place = settings.place();
+    let session = match Session::visit(settings.clone()).await {
+        Ok(session) => session,
+        Err(error) if error.kind == ErrorKind::NoNode => {
+            return Finding::Good(format!("store: ZooKeeper {place} answers; the path will be created"));
+        }
+        Err(error) => return Finding::Bad(format!("store: {error}")),
+    };
+    let looked = look_at_zookeeper(&session).await;
+    let granted = session.timeout();
+    session.close(settings.call_deadline).await;
+    match looked {
+        Ok(members) => Finding::Good(format!(
+            "store: ZooKeeper {place} answers, {members} node(s) take part, sessions time out after {granted:?}"
+        )),
+        Err(error) => Finding::Bad(format!("store: {error} (MCONN_ZK_AUTH)")),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) use clusters::Cluster;
 pub(crate) use explain::explain;
 pub(crate) use flags::{arguments, given_flags};
 pub(crate) use raw::Raw;
-pub(crate) use resolved::{Config, DcosSource, Marathon, Ready, Store};
+pub(crate) use resolved::{Config, DcosSource, Marathon, Node, Ready, Store};
 pub(crate) use secret::{HttpCredentials, MarathonHost, SecretUrl};
 
 /// The variable that names the TOML file, for whoever reads that file; the flag `--config` goes before it.

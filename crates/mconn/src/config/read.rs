@@ -62,6 +62,12 @@ pub(super) fn host(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
+/// Whether only this machine can be meant.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// An address to listen on.
 pub(super) fn address(text: &str) -> Result<IpAddr, Expected> {
     text.trim().parse().map_err(|_| "an IP address such as 0.0.0.0, :: or 127.0.0.1".to_owned())

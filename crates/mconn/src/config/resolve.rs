@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mconn_catalog::UnreachablePolicy;
 use mconn_model::SourceId;
+use mconn_zookeeper::Digest;
 
 use super::clusters::{self, Cluster};
 use super::problem::{ConfigErrors, Problem, place};
@@ -14,7 +15,7 @@ use super::raw::{Given, Origin, Raw};
 use super::read::{self, Expected};
 use super::resolved::{
     Catalog, Config, Dcos, Http, Intake, Log, Marathon, ModuleConcurrency, Modules, Node, Queue, Ready,
-    Resolved, Store, SyncGuard, ZooKeeper,
+    Resolved, Store, SyncGuard,
 };
 use super::secret::{HttpCredentials, MarathonHost, mask};
 use super::setting::{Default, Kind};
@@ -72,10 +73,15 @@ impl Resolver {
     fn derive(&mut self, sandbox: Option<&str>) {
         let level = if self.text(Name::NodeEnv) == "development" { "4" } else { "3" };
         let verify = !self.text(Name::MarathonCaFile).is_empty();
+        // A variable that the operator has set. The fallback of a container's link is none: it may be there by accident, and a
+        // node that was alone before must not go looking for others.
+        let shares = self.is_given(Name::ZkHosts) && !read::list(self.text(Name::ZkHosts)).is_empty();
+        let store = if shares { "zookeeper" } else { "embedded" };
         let derived = [
             (Name::LoggerLevel, level.to_owned()),
             (Name::HelloWorldDelay, "250".to_owned()),
             (Name::MarathonVerify, verify.to_string()),
+            (Name::Store, store.to_owned()),
             (Name::DataDir, self.default_data_dir(sandbox)),
         ];
         for (name, text) in derived {
@@ -165,7 +171,6 @@ impl Resolver {
             log: self.log(),
             marathon: self.marathon(),
             catalog: self.catalog(),
-            zookeeper: self.zookeeper(),
             store: self.store(in_sandbox),
             modules: self.modules(raw),
             queue: self.queue(),
@@ -309,14 +314,27 @@ impl Resolver {
         }
     }
 
-    fn zookeeper(&mut self) -> ZooKeeper {
-        ZooKeeper {
-            hosts: read::list(self.text(Name::ZkHosts)).iter().map(|host| host.trim().to_owned()).collect(),
-            path: self.read(Name::ZkPath, String::new(), read::namespace),
-            session_timeout: self.millis(Name::ZkSessionTimeout, 0),
-            spin_delay: self.millis(Name::ZkSpinDelay, 0),
-            retries: self.number(Name::ZkRetries, 0, 1_000_000),
+    /// Where ZooKeeper is. Hosts are read only where it is used: an old deployment may have any text there.
+    fn zookeeper(&mut self, used: bool) -> Option<mconn_zookeeper::Settings> {
+        let path = self.read(Name::ZkPath, "/".to_owned(), read::namespace);
+        let session_timeout = self.millis(Name::ZkSessionTimeout, 0).max(Duration::from_millis(1));
+        let retry_pause = self.millis(Name::ZkSpinDelay, 0);
+        // Read and checked only: how long an operation may take is bounded, however often it is tried.
+        let _retries = self.number(Name::ZkRetries, 0, 1_000_000);
+        let auth = self.read(Name::ZkAuth, None, |text| match text {
+            "" => Ok(None),
+            text => Digest::parse(text).map(Some).map_err(|_| "user:password".to_owned()),
+        });
+        if !used {
+            return None;
         }
+        let hosts = |text: &str| mconn_zookeeper::Settings::new(text, "/").map_err(|error| error.to_string());
+        let hosts =
+            self.read(Name::ZkHosts, None, |text| hosts(text).map(|settings| Some(settings.host_list())))?;
+        let settings = self.read(Name::ZkPath, None, |_| {
+            mconn_zookeeper::Settings::new(&hosts, &path).map(Some).map_err(|error| error.to_string())
+        })?;
+        Some(mconn_zookeeper::Settings { session_timeout, retry_pause, auth, ..settings })
     }
 
     fn store(&mut self, in_sandbox: bool) -> Store {
@@ -324,16 +342,31 @@ impl Resolver {
             "" => Err("a folder".to_owned()),
             text => Ok(PathBuf::from(text)),
         });
-        let store = self.read(Name::Store, Store::Memory, |text| match text {
-            "embedded" => Ok(Store::Embedded { data_dir }),
-            "memory" => Ok(Store::Memory),
-            "zookeeper" => Err("embedded or memory: this version has no ZooKeeper store yet".to_owned()),
-            _ => Err("embedded or memory".to_owned()),
+        let word = self.read(Name::Store, "memory", |text| {
+            let known = ["embedded", "memory", "zookeeper"].into_iter().find(|word| *word == text);
+            known.ok_or_else(|| "embedded, memory or zookeeper".to_owned())
         });
-        if self.is_given(Name::ZkHosts) {
-            let text = "MCONN_ZK_HOSTS is set, but this version has no ZooKeeper store yet: state is kept on this node \
-                        alone, and other nodes do not share it";
-            self.warnings.push(text.to_owned());
+        let zookeeper = self.zookeeper(word == "zookeeper");
+        let store = match (word, zookeeper) {
+            ("embedded", _) => Store::Embedded { data_dir },
+            ("zookeeper", Some(settings)) => Store::ZooKeeper { settings: Box::new(settings), data_dir },
+            // What is wrong with ZooKeeper's settings is noted.
+            _ => Store::Memory,
+        };
+        if word != "zookeeper" && self.is_given(Name::ZkHosts) && !self.text(Name::ZkHosts).is_empty() {
+            let warning = format!(
+                "MCONN_ZK_HOSTS is set, and MCONN_STORE={word} goes before it: state is kept on this node alone, and other \
+                 nodes do not share it"
+            );
+            self.warnings.push(warning);
+        }
+        if word == "zookeeper" && read::is_loopback(self.text(Name::Host)) {
+            let warning = format!(
+                "MCONN_HOST is {:?}: nodes on other machines cannot reach this node there, and one of them may have to pass \
+                 requests on to it",
+                self.text(Name::Host)
+            );
+            self.warnings.push(warning);
         }
         if in_sandbox && matches!(store, Store::Embedded { .. }) && !self.is_given(Name::DataDir) {
             let text = "The data folder lies in the Mesos sandbox and is lost with this task. Set MCONN_DATA_DIR to a \

@@ -30,9 +30,6 @@ pub(crate) struct Config {
     pub(crate) marathon: Marathon,
     /// How tasks are judged.
     pub(crate) catalog: Catalog,
-    /// ZooKeeper; read and checked, but not used by this version's stores.
-    #[cfg_attr(not(test), expect(dead_code, reason = "checked now, used by the ZooKeeper store to come"))]
-    pub(crate) zookeeper: ZooKeeper,
     /// Where state lives.
     pub(crate) store: Store,
     /// Modules and their sync.
@@ -196,22 +193,6 @@ pub(crate) struct Catalog {
     pub(crate) readiness_poll: Duration,
 }
 
-/// ZooKeeper.
-#[derive(Debug, Clone)]
-#[expect(dead_code, reason = "as above")]
-pub(crate) struct ZooKeeper {
-    /// `host:port` each.
-    pub(crate) hosts: Vec<String>,
-    /// The namespace: begins with a slash and does not end in one.
-    pub(crate) path: String,
-    /// Asked for.
-    pub(crate) session_timeout: Duration,
-    /// After all hosts have been tried.
-    pub(crate) spin_delay: Duration,
-    /// Of one operation.
-    pub(crate) retries: u32,
-}
-
 /// Where presets, inventories and the journal live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Store {
@@ -222,6 +203,13 @@ pub(crate) enum Store {
     },
     /// Nowhere: gone with the process.
     Memory,
+    /// With the other nodes, of which one leads.
+    ZooKeeper {
+        /// Where.
+        settings: Box<mconn_zookeeper::Settings>,
+        /// For what a node remembers for itself.
+        data_dir: PathBuf,
+    },
 }
 
 /// Modules and their sync.

@@ -55,11 +55,11 @@ settings! {
         D::Fallback { env: "MARATHON_APP_ID", suffix: "", text: "/mconn" }, S::Open,
         "namespace of this cluster of nodes, the root znode";
     ZkSessionTimeout "zookeeper.session_timeout" "MCONN_ZK_SESSION_TIMEOUT" "zk-session-timeout", MS,
-        D::Text("1000"), S::Open, "ms after which ZooKeeper gives up a silent node";
+        D::Text("1000"), S::Open, "ms after which ZooKeeper gives up a silent node; the servers raise it to their own least (4000 as they come)";
     ZkSpinDelay "zookeeper.spin_delay" "MCONN_ZK_SPIN_DELAY" "zk-spin-delay", MS, D::Text("3000"), S::Open,
         "ms to wait at most after all ZooKeeper hosts have been tried";
     ZkRetries "zookeeper.retries" "MCONN_ZK_RETRIES" "zk-retries", COUNT, D::Text("10"), S::Open,
-        "retries of a ZooKeeper operation after connection loss";
+        "retries of a ZooKeeper operation after connection loss; kept for old deployments, calls have a deadline instead";
     MarathonHosts "marathon.hosts" "MCONN_MARATHON_HOSTS" "marathon-hosts", K::List,
         D::Text("leader.mesos:8080"), S::HostList,
         "Marathon hosts as [user:password@]host:port or https://host/path, tried in order; empty follows none";
@@ -78,13 +78,16 @@ settings! {
         D::Derived("250, for undefined statuses 0"), S::Open,
         "ms of pretended work of the module HelloWorld";
 
+    ZkAuth "zookeeper.auth" "MCONN_ZK_AUTH" "zk-auth", K::Text, D::Text(""), S::Whole,
+        "user:password for ZooKeeper's digest scheme; what is created can then be used by that user alone";
     Bind "node.bind" "MCONN_BIND" "bind", K::Text, D::Text("0.0.0.0"), S::Open,
         "address the HTTP port listens on";
     DataDir "store.data_dir" "MCONN_DATA_DIR" "data-dir", K::Text,
         D::Derived("$MESOS_SANDBOX or the current directory, then mconn-data/NAMESPACE/HOST_PORT"), S::Open,
-        "folder of the embedded store; one node only may use it";
-    Store "store.kind" "MCONN_STORE" "store", K::Word(&["embedded", "memory"]), D::Text("embedded"), S::Open,
-        "where presets, inventories and the journal live";
+        "folder of the embedded store, and of what a node remembers for itself; one node only may use it";
+    Store "store.kind" "MCONN_STORE" "store", K::Word(&["embedded", "memory", "zookeeper"]),
+        D::Derived("zookeeper if MCONN_ZK_HOSTS is set, else embedded"), S::Open,
+        "where presets, inventories and the journal live; several nodes share them in zookeeper";
     ShutdownTimeout "node.shutdown_timeout" "MCONN_SHUTDOWN_TIMEOUT" "shutdown-timeout", MS, D::Text("5000"), S::Open,
         "ms for a clean end before the node ends anyway";
     LogFormat "logger.format" "MCONN_LOG_FORMAT" "log-format", K::Word(&["classic", "json"]), D::Text("classic"),

@@ -37,7 +37,7 @@ fn three(name: Name) -> [&'static str; 3] {
         Name::LoggerLevel => ["1", "2", "4"],
         Name::ModulePrepare | Name::MarathonSsl => ["false", "true", ""],
         Name::MarathonVerify => ["false", "true", "false"],
-        Name::Store => ["memory", "embedded", "memory"],
+        Name::Store => ["memory", "zookeeper", "embedded"],
         Name::LogFormat => ["json", "classic", "json"],
         Name::Intake => ["stream", "callback", "both"],
         Name::Unreachable => ["remove", "keep", "drain"],
@@ -47,6 +47,8 @@ fn three(name: Name) -> [&'static str; 3] {
         Name::MarathonCompareMin => ["1000", "2000", "3000"],
         Name::MarathonCompareMax => ["3000000", "4000000", "5000000"],
         Name::QueueRetryBackoff => ["1", "2", "3"],
+        Name::ZkAuth => ["ann:a", "bob:b:c", ""],
+        Name::ZkHosts => ["a", "b:1,[::1]:2", ""],
         Name::Credentials => ["", "a:b", "c"],
         Name::MarathonHosts => ["a:1", "b:2,https://c/marathon", ""],
         Name::DcosCredential => ["ann:a", "file:///run/secrets/dcos", ""],
@@ -87,6 +89,7 @@ fn every_setting_has_its_default() {
     assert_eq!(shown(&none, Name::HelloWorldDelay).0, "250");
     assert_eq!(shown(&none, Name::MarathonVerify).0, "false");
     assert_eq!(shown(&none, Name::DataDir).0, "./mconn-data/mconn/127.0.0.1_1234");
+    assert_eq!(shown(&none, Name::Store).0, "embedded");
     assert_eq!(none.warnings, [""; 0]);
 }
 
@@ -122,8 +125,8 @@ fn fallback_variables_stand_in_and_give_way() {
         assert_eq!(shown(&config(&[(env, "")]), s.name).0, text, "an empty fallback counts as absent");
         assert_eq!(shown(&config(&[(env, value), (s.env, given)]), s.name).0, masked(s.name, given));
     }
-    let marathon = config(&[("ALIAS_PORT_2181_TCP_ADDR", "10.0.0.9")]);
-    assert_eq!(marathon.zookeeper.hosts, ["10.0.0.9:2181"]);
+    let linked = [("ALIAS_PORT_2181_TCP_ADDR", "10.0.0.9"), ("MCONN_STORE", "zookeeper")];
+    assert_eq!(zookeeper(&linked).place(), "10.0.0.9:2181/mconn");
 }
 
 #[test]
@@ -148,12 +151,65 @@ fn under_marathon_four_variables_are_enough() {
         ("MESOS_SANDBOX", "/mnt/mesos/sandbox"),
     ]);
     assert_eq!(c.node.authority(), "agent-1:31999");
-    assert_eq!(c.zookeeper.path, "/infra/mconn");
     let data_dir = "/mnt/mesos/sandbox/mconn-data/infra%2Fmconn/agent-1_31999".into();
     assert_eq!(c.store, Store::Embedded { data_dir });
     assert!(c.warnings[0].contains("lost with this task"), "{:?}", c.warnings);
     let kept = config(&[("MESOS_SANDBOX", "/s"), ("MCONN_DATA_DIR", "/data")]);
     assert_eq!((kept.store, kept.warnings.len()), (Store::Embedded { data_dir: "/data".into() }, 0));
+}
+
+/// Where this configuration shares its state.
+fn zookeeper(environment: &[(&str, &str)]) -> mconn_zookeeper::Settings {
+    match config(environment).store {
+        Store::ZooKeeper { settings, .. } => *settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_names_zookeepers_hosts_shares_state_there() {
+    let hosts = ("MCONN_ZK_HOSTS", "a:1, b");
+    let under_marathon = ("MARATHON_APP_ID", "/infra/mconn");
+    let settings = zookeeper(&[hosts, under_marathon, ("MCONN_ZK_SPIN_DELAY", "70")]);
+    assert_eq!(settings.place(), "a:1,b:2181/infra/mconn");
+    assert_eq!(
+        (settings.session_timeout, settings.retry_pause),
+        (Duration::from_secs(1), Duration::from_millis(70))
+    );
+    assert_eq!(zookeeper(&[("MCONN_STORE", "zookeeper")]).place(), "leader.mesos:2181/mconn");
+    for alone in [("MCONN_ZK_HOSTS", ""), ("MCONN_ZK_PATH", "/m"), ("ALIAS_PORT_2181_TCP_ADDR", "10.0.0.9")] {
+        let alone = config(&[alone]);
+        assert!(matches!(alone.store, Store::Embedded { .. }) && alone.warnings.is_empty(), "{alone:?}");
+    }
+    let told = config(&[hosts, ("MCONN_STORE", "embedded"), ("MCONN_HOST", "n")]);
+    assert!(matches!(told.store, Store::Embedded { .. }));
+    assert!(
+        told.warnings.len() == 1 && told.warnings[0].contains("MCONN_STORE=embedded"),
+        "{:?}",
+        told.warnings
+    );
+    for (host, warnings) in [("127.0.0.1", 1), ("localhost", 1), ("[::1]", 1), ("node-1", 0), ("10.0.0.1", 0)]
+    {
+        assert_eq!(config(&[hosts, ("MCONN_HOST", host)]).warnings.len(), warnings, "{host}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_of_zookeeper_is_told_without_its_secret() {
+    let got = errors(&[("MCONN_ZK_HOSTS", "a:x"), ("MCONN_ZK_AUTH", HUSH)]);
+    assert!(
+        got.iter().any(|it| it.contains("MCONN_ZK_HOSTS") && it.contains("is no ZooKeeper host")),
+        "{got:?}"
+    );
+    assert!(got.iter().any(|it| it.contains("MCONN_ZK_AUTH") && it.contains("user:password")), "{got:?}");
+    assert!(!got.concat().contains(HUSH), "{got:?}");
+    let path = errors(&[("MCONN_ZK_HOSTS", "a"), ("MCONN_ZK_PATH", "/zookeeper/x")]);
+    assert!(path[0].contains("MCONN_ZK_PATH") && path[0].contains("belongs to ZooKeeper"), "{path:?}");
+    // Where it is not used, an old deployment may have anything.
+    config(&[("MCONN_ZK_HOSTS", "a:x"), ("MCONN_STORE", "embedded")]);
+    let secret = config(&[("MCONN_ZK_HOSTS", "a"), ("MCONN_ZK_AUTH", "ann:hush")]);
+    assert_eq!(shown(&secret, Name::ZkAuth).0, "***");
+    assert!(!format!("{secret:?}").contains(HUSH));
 }
 
 #[test]
@@ -251,7 +307,7 @@ fn one_marathon_is_never_followed_twice() {
 fn all_errors_are_reported_at_once_with_place_value_and_expectation() {
     let raw = Raw::new()
         .with_file("m.toml", "[queue]\nlimit = 0\n\n[node]\nhots = \"a\"\nport = [1]\n[nowhere]\nx = 1\n")
-        .with_environment([("PORT0", "http"), ("MCONN_LOGGER_LEVEL", "5"), ("MCONN_STORE", "zookeeper")])
+        .with_environment([("PORT0", "http"), ("MCONN_LOGGER_LEVEL", "5"), ("MCONN_STORE", "cloud")])
         .with_flags([("bind", "eth0")]);
     insta::assert_snapshot!(lines(&raw.resolve().unwrap_err()).join("\n"), @r#"
     m.toml:5: unknown key "node.hots", did you mean "node.host"?
@@ -260,7 +316,7 @@ fn all_errors_are_reported_at_once_with_place_value_and_expectation() {
     PORT0 (in place of MCONN_PORT): the value "http" does not fit, expected a whole number from 0 to 65535
     --bind: the value "eth0" does not fit, expected an IP address such as 0.0.0.0, :: or 127.0.0.1
     MCONN_LOGGER_LEVEL: the value "5" does not fit, expected a whole number from 1 to 4
-    MCONN_STORE: the value "zookeeper" does not fit, expected embedded or memory: this version has no ZooKeeper store yet
+    MCONN_STORE: the value "cloud" does not fit, expected embedded, memory or zookeeper
     m.toml:2 (queue.limit): the value "0" does not fit, expected a whole number from 1 to 100000000
     "#);
 }

@@ -37,7 +37,8 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Report> {
     let config = node_config(args, &sim, &dir)?;
     let _logging = start_logging(&config)?;
     let node = Node::start(&config, cancel.clone()).await?;
-    let (addr, queue, catalog) = (node.addr, node.queue.clone(), node.catalog.clone());
+    let (addr, catalog) = (node.addr, node.catalog.clone());
+    let queue = node.queue.clone().ok_or_else(|| Report::could_not_run("the demo's node must work alone"))?;
     // Watched from now on: a part that fails ends the story, too.
     let ended = tokio::spawn(node.join(config.node.shutdown_timeout));
 

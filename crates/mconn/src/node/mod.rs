@@ -6,11 +6,15 @@
 //!                    +- requests +--> snapshots --> web <-----------+--> store
 //! ```
 //!
-//! There is a follower per Marathon; all else there is once.
+//! There is a follower per Marathon; all else there is once. With ZooKeeper a node has queue and store only while it leads:
+//! see `lead`.
 
 mod feed;
+mod lead;
 mod marathon;
 mod memory;
+mod seats;
+mod store;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -19,18 +23,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_catalog::{CatalogHandle, CatalogTask};
+use mconn_leadership::NodeAddress;
 use mconn_model::Snapshot;
 use mconn_queue::{ModuleSetup, QueueHandle, RunningTasks};
-use mconn_store::{MemoryStore, Store};
-use mconn_store_embedded::{EmbeddedStore, OpenOptions};
 use mconn_web::{App, Build, Follower, Limits, ReadyWhen, Seat, StepDown};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+pub(crate) use self::lead::look as look_at_zookeeper;
 pub(crate) use self::marathon::{Connected, connect as connect_marathons, connect_one as connect_marathon};
 
+use self::feed::Taker;
+use self::lead::{Together, Work};
 use self::supervise::{Step, Supervisor};
 use crate::commands::store::store_report;
 use crate::config::{self, Config, HttpCredentials};
@@ -48,7 +54,8 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
-    pub(crate) queue: QueueHandle,
+    /// That of a node which works alone.
+    pub(crate) queue: Option<QueueHandle>,
     pub(crate) catalog: Option<CatalogHandle>,
     followers: Vec<Follower>,
     supervisor: Supervisor,
@@ -66,32 +73,36 @@ impl Node {
         }
         // Bound before anything else starts, so that a port in use changes nothing; opened when there is an answer.
         let socket = bind(config)?;
-        let store = open_store(config).await?;
-        let modules = find_modules(config);
+        // With port 0 only the socket knows.
+        let mut shown = config.node.clone();
+        shown.port = socket.local_addr().map_or(shown.port, |addr| addr.port());
+        let mut supervisor = Supervisor::new(cancel.clone());
         let marathons = marathon::connect(config)?;
         let listed = (!marathons.is_empty()).then(|| marathon::Listed(marathons.clone()));
-        let running = listed.map(|listed| Arc::new(listed) as Arc<dyn RunningTasks>);
-        let mut supervisor = Supervisor::new(cancel.clone());
-
-        let (queue, queue_task) = mconn_queue::start(
-            queue_settings(config),
-            modules,
-            store.as_store(),
-            running,
-            config.http.request_timeout,
-            supervisor.token(Step::Work),
-        )
-        .await
-        .map_err(|error| store_report(&error))?;
-        supervisor.spawn(Step::Work, "queue", async move {
-            queue_task.join().await.map_err(|error| error.message)
-        });
-        supervisor.spawn(Step::Storage, "store", store.close_when(supervisor.token(Step::Storage)));
-
+        let work = Work {
+            settings: queue_settings(config),
+            modules: find_modules(config),
+            running: listed.map(|listed| Arc::new(listed) as Arc<dyn RunningTasks>),
+            deadline: config.http.request_timeout,
+        };
+        let role = match &config.store {
+            config::Store::ZooKeeper { settings, .. } => {
+                let address = NodeAddress { host: shown.host.clone(), port: shown.port, url: shown.url() };
+                let end_within = config.node.shutdown_timeout;
+                let together =
+                    lead::start(settings, address, work, end_within, cancel.clone(), &mut supervisor);
+                info!(context = "App", "The store is \"ZooKeeper {}\"", settings.place());
+                Role { store: format!("ZooKeeper {}", settings.place()), queue: None, together }
+            }
+            config::Store::Embedded { .. } | config::Store::Memory => {
+                alone(config, &shown, work, cancel.clone(), &mut supervisor).await?
+            }
+        };
+        let takers = role.together.takers.clone();
         let (catalog, followers) = if marathons.is_empty() {
             (None, Vec::new())
         } else {
-            let (handle, followers) = follow(config, &marathons, &queue, &mut supervisor);
+            let (handle, followers) = follow(config, &marathons, takers, &mut supervisor);
             (Some(handle), followers)
         };
         for marathon in &marathons {
@@ -101,30 +112,22 @@ impl Node {
             Report::could_not_run(format!("cannot listen on {}:{}", config.node.bind, config.node.port))
                 .because(&error)
         })?;
-        let addr =
-            listener.local_addr().unwrap_or_else(|_| SocketAddr::new(config.node.bind, config.node.port));
-        let node = Self { addr, queue, catalog, followers, supervisor };
-        node.serve(config, listener, store.location(), cancel)
+        let addr = listener.local_addr().unwrap_or_else(|_| SocketAddr::new(config.node.bind, shown.port));
+        let node = Self { addr, queue: role.queue.clone(), catalog, followers, supervisor };
+        Ok(node.serve(config, &shown, listener, role, cancel))
     }
 
     fn serve(
         mut self,
         config: &Config,
+        shown: &config::Node,
         listener: TcpListener,
-        store: String,
+        role: Role,
         cancel: CancellationToken,
-    ) -> Result<Self, Report> {
-        // With port 0 only the listener knows.
-        let mut shown = config.node.clone();
-        shown.port = self.addr.port();
+    ) -> Self {
         let (_, nothing) = watch::channel(Arc::new(Snapshot::default()));
         let app = App {
-            seat: Seat::alone(
-                self.queue.clone(),
-                shown.authority(),
-                shown.url(),
-                env!("CARGO_PKG_VERSION").to_owned(),
-            ),
+            seat: role.together.seat,
             authority: shown.authority(),
             catalog: self.catalog.as_ref().map_or(nothing, CatalogHandle::subscribe),
             followers: self.followers.clone(),
@@ -139,9 +142,9 @@ impl Node {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 commit: option_env!("MCONN_COMMIT").map(str::to_owned),
             },
-            store,
+            store: role.store,
             callbacks: config.marathon.intake.takes_callbacks(),
-            step_down: StepDown::alone(cancel.clone()),
+            step_down: role.together.step_down,
             exit: cancel,
         };
         let limits = Limits {
@@ -161,10 +164,12 @@ impl Node {
             }
             Ok(())
         });
-        info!(context = "App", "leader election has been finished");
+        if self.queue.is_some() {
+            info!(context = "App", "leader election has been finished");
+        }
         info!(context = "App", "Webserver started on \"{}\"", shown.authority());
         info!(context = "App", "MConn \"{}\" is ready to rumble", env!("CARGO_PKG_VERSION"));
-        Ok(self)
+        self
     }
 
     /// Waits for the end, whoever wants it, and ends the parts in order.
@@ -173,62 +178,37 @@ impl Node {
     }
 }
 
-/// Where the state lives.
-enum OpenStore {
-    Embedded(Arc<EmbeddedStore>),
-    Memory(Arc<MemoryStore>),
+/// What a node is to others, and where it keeps what it does.
+struct Role {
+    together: Together,
+    store: String,
+    queue: Option<QueueHandle>,
 }
 
-impl OpenStore {
-    fn as_store(&self) -> Arc<dyn Store> {
-        match self {
-            Self::Embedded(store) => store.clone(),
-            Self::Memory(store) => store.clone(),
-        }
-    }
-
-    fn location(&self) -> String {
-        self.as_store().location()
-    }
-
-    fn close_when(
-        &self,
-        token: CancellationToken,
-    ) -> impl Future<Output = Result<(), String>> + Send + 'static {
-        let embedded = match self {
-            Self::Embedded(store) => Some(store.clone()),
-            Self::Memory(_) => None,
-        };
-        async move {
-            token.cancelled().await;
-            match embedded {
-                Some(store) => store.close().await.map_err(|error| error.message),
-                None => Ok(()),
-            }
-        }
-    }
-}
-
-async fn open_store(config: &Config) -> Result<OpenStore, Report> {
-    match &config.store {
-        config::Store::Memory => {
-            warn!(
-                context = "App",
-                "The store is memory (MCONN_STORE): everything is gone when this node ends"
-            );
-            Ok(OpenStore::Memory(Arc::default()))
-        }
-        config::Store::Embedded { data_dir } => {
-            let dir = data_dir.clone();
-            let opened =
-                tokio::task::spawn_blocking(move || EmbeddedStore::open(&dir, OpenOptions::default())).await;
-            let opened =
-                opened.map_err(|error| Report::could_not_run("opening the store failed").because(&error))?;
-            let store = opened.map_err(|error| store_report(&error))?;
-            info!(context = "App", "The store is \"{}\"", store.location());
-            Ok(OpenStore::Embedded(Arc::new(store)))
-        }
-    }
+/// A node without others: it has its store to itself, and leads for ever.
+async fn alone(
+    config: &Config,
+    shown: &config::Node,
+    work: Work,
+    cancel: CancellationToken,
+    supervisor: &mut Supervisor,
+) -> Result<Role, Report> {
+    let store = store::open(config).await?;
+    let token = supervisor.token(Step::Work);
+    let Work { settings, modules, running, deadline } = work;
+    let (queue, task) = mconn_queue::start(settings, modules, store.as_store(), running, deadline, token)
+        .await
+        .map_err(|error| store_report(&error))?;
+    supervisor.spawn(Step::Work, "queue", async move { task.join().await.map_err(|error| error.message) });
+    let location = store.as_store().location();
+    supervisor.spawn(Step::Storage, "store", store.close_when(supervisor.token(Step::Storage)));
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let together = Together {
+        seat: Seat::alone(queue.clone(), shown.authority(), shown.url(), version),
+        step_down: StepDown::alone(cancel),
+        takers: Taker::always(queue.clone()),
+    };
+    Ok(Role { together, store: location, queue: Some(queue) })
 }
 
 fn bind(config: &Config) -> Result<TcpSocket, Report> {
@@ -303,7 +283,7 @@ fn credentials(config: &Config) -> mconn_web::Credentials {
 fn follow(
     config: &Config,
     marathons: &[Connected],
-    queue: &QueueHandle,
+    takers: watch::Receiver<Taker>,
     supervisor: &mut Supervisor,
 ) -> (CatalogHandle, Vec<Follower>) {
     let settings = mconn_catalog::Settings {
@@ -324,7 +304,7 @@ fn follow(
     let fed = config.marathon.intake.takes_stream().then(|| {
         let (fed, events) = mpsc::channel(BATCHES);
         let token = supervisor.token(Step::Intake);
-        supervisor.spawn(Step::Intake, "feed", feed::events(queue.clone(), events, token));
+        supervisor.spawn(Step::Intake, "feed", feed::events(takers.clone(), events, token));
         fed
     });
     let (mut fetches, mut followers) = (BTreeMap::new(), Vec::new());
@@ -342,6 +322,6 @@ fn follow(
         Ok(())
     });
     let token = supervisor.token(Step::Intake);
-    supervisor.spawn(Step::Intake, "missed events", feed::missed(queue.clone(), signalled, token));
+    supervisor.spawn(Step::Intake, "missed events", feed::missed(takers, signalled, token));
     (handle, followers)
 }
