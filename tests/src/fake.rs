@@ -58,11 +58,16 @@ impl FakeMarathon {
 
     /// From now on it lists these tasks of `/dev-app-1`.
     pub fn tasks(&self, ids: &[&str]) {
+        self.tasks_of("/dev-app-1", ids);
+    }
+
+    /// From now on it lists these tasks of an app.
+    pub fn tasks_of(&self, app: &str, ids: &[&str]) {
         let tasks: Vec<Value> = ids
             .iter()
             .map(|id| {
                 json!({
-                    "appId": "/dev-app-1", "id": id, "host": "ac3.kiel", "ports": [31001, 31002, 31003, 31004],
+                    "appId": app, "id": id, "host": "ac3.kiel", "ports": [31001, 31002, 31003, 31004],
                     "startedAt": "2014-08-28T12:16:28.930Z", "stagedAt": "2014-08-28T12:16:28.930Z",
                     "version": "2014-08-28T12:16:28.930Z", "servicePorts": [10004],
                 })

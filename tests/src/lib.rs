@@ -5,6 +5,7 @@
 
 mod fake;
 mod front;
+pub mod ha;
 pub mod level;
 mod process;
 

@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use crate::{Client, PATIENCE};
 
+/// How much of a process's output a failure shows: its end.
+const SHOWN: usize = 40_000;
+
 /// The binary under test, built now if it is not up to date.
 ///
 /// # Panics
@@ -177,7 +180,9 @@ impl Drop for Mconn {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- output of process {} ---\n{}", self.id(), self.output());
+            let output = self.output();
+            let from = output.char_indices().rev().take(SHOWN).last().map_or(0, |(at, _)| at);
+            eprintln!("--- output of process {} ---\n{}", self.id(), &output[from..]);
         }
     }
 }

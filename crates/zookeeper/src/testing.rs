@@ -1,5 +1,7 @@
 //! Real ZooKeeper ensembles on loopback, for tests: [`crate::local`] in a temporary directory, waited for, and with a panic where
-//! a test cannot go on.
+//! a test cannot go on. And links to them that can be troubled.
+
+mod link;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,6 +11,7 @@ use tempfile::TempDir;
 
 pub use crate::local::Options;
 use crate::local::{self, LocalError, Process};
+pub use link::{Link, Proxy};
 
 /// How long a server may take to serve.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,17 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 mod node;
-mod proxy;
 mod store;
 
 use mconn_leadership::{Epoch, Leadership, Role};
 use mconn_zookeeper::election::{EPOCH_PATH, LEADER_PATH};
-use mconn_zookeeper::testing::{Ensemble, Options};
+use mconn_zookeeper::testing::{Ensemble, Link, Options, Proxy};
 use node::{
     Did, LONG, Node, PATIENCE, Record, SHORT, bare, fresh_path, members, server, settings, spectator,
     until_line, until_members,
 };
-use proxy::{Link, Proxy};
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]

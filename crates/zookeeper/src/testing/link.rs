@@ -1,4 +1,4 @@
-//! A link that can be troubled: a TCP proxy between one node and the ensemble.
+//! A link that can be troubled: a TCP proxy between one node and one server of an ensemble.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 /// What the link does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
+pub enum Link {
     /// Passes everything on.
     Open,
-    /// Passes nothing on and says nothing: a pulled cable.
+    /// Passes nothing on and says nothing: a pulled cable. What was sent meanwhile arrives when it is open again.
     Frozen,
     /// Passes requests on and keeps the answers.
     Mute,
@@ -24,14 +24,18 @@ pub(crate) enum Link {
 
 /// The proxy. It ends with this value.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     link: Arc<watch::Sender<Link>>,
     _tasks: JoinSet<()>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(upstream: SocketAddr, link: Link) -> Self {
+    /// Starts to listen on a free port of loopback and passes on to `upstream`.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub async fn start(upstream: SocketAddr, link: Link) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
         let address = listener.local_addr().expect("its address");
         let link = Arc::new(watch::channel(link).0);
@@ -40,11 +44,14 @@ impl Proxy {
         Self { address, link, _tasks: tasks }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(crate) fn set(&self, link: Link) {
+    /// From now on the link, with all its connections, is so.
+    pub fn set(&self, link: Link) {
         self.link.send_replace(link);
     }
 }
@@ -60,13 +67,9 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, link: Arc<watch::Se
 }
 
 async fn serve(client: TcpStream, upstream: SocketAddr, mut link: watch::Receiver<Link>) {
-    let state = *link.borrow();
-    if state == Link::Cut {
-        return;
-    }
-    // A connection that was begun on a frozen link is never answered: its first packet was lost.
-    if state == Link::Frozen {
-        let _ = link.wait_for(|state| *state == Link::Cut).await;
+    // The first packet of a connection that is begun on a frozen link is sent again until it gets through.
+    let state = link.wait_for(|state| *state != Link::Frozen).await.map(|state| *state);
+    if !matches!(state, Ok(Link::Open | Link::Mute)) {
         return;
     }
     let Ok(server) = TcpStream::connect(upstream).await else { return };
