@@ -7,10 +7,10 @@ use crate::figures::Suite;
 pub(crate) const USAGE: &str = "\
 usage: mconn-bench SUITE [OPTION]...
 
-suites: post, latency, stream, memory, catalog, sync, kill, or all
+suites: post, latency, stream, memory, catalog, sync, kill, cluster, failover, or all
 
   --runs N         repeat each suite; best and median are shown (3; kill is run once)
-  --events N       events of post and stream instead of 200000 and 500000
+  --events N       events of post, stream and cluster instead of 200000, 500000 and 60000
   --rounds N       rounds of kill (100)
   --seed N         moments of kill and everything else that is drawn (1)
   --connections N  keep-alive connections of post (128)

@@ -10,11 +10,22 @@ pub(crate) enum Suite {
     Catalog,
     Sync,
     Kill,
+    Cluster,
+    Failover,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Post, Self::Latency, Self::Stream, Self::Memory, Self::Catalog, Self::Sync, Self::Kill];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Post,
+        Self::Latency,
+        Self::Stream,
+        Self::Memory,
+        Self::Catalog,
+        Self::Sync,
+        Self::Kill,
+        Self::Cluster,
+        Self::Failover,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -25,6 +36,8 @@ impl Suite {
             Self::Catalog => "catalog",
             Self::Sync => "sync",
             Self::Kill => "kill",
+            Self::Cluster => "cluster",
+            Self::Failover => "failover",
         }
     }
 }
@@ -151,6 +164,33 @@ pub(crate) const FIGURES: &[Figure] = &[
     ),
     figure("kill.acknowledged", "events", Aim::High, "acknowledged events in all rounds"),
     figure("kill.rounds", "rounds", Aim::High, "rounds"),
+    figure(
+        "cluster.accepted",
+        "/s",
+        Aim::AtLeast(5_000.0),
+        "POST /v1/queue to three nodes, durable in ZooKeeper (one server) before the 200",
+    ),
+    figure("cluster.finished", "/s", Aim::High, "the same, to finished"),
+    figure("cluster.accepted_3", "/s", Aim::High, "the same with an ensemble of three servers, to 200"),
+    figure("cluster.finished_3", "/s", Aim::High, "the same, to finished"),
+    figure(
+        "failover.kill_default",
+        "ms",
+        Aim::Below(4_500.0),
+        "kill -9 of the leader to the next one's first finished event, session of 4 s (default)",
+    ),
+    figure("failover.kill_default_max", "ms", Aim::Low, "the slowest of these"),
+    figure("failover.kill_1s", "ms", Aim::Below(1_500.0), "the same, session of 1 s"),
+    figure("failover.kill_1s_max", "ms", Aim::Low, "the slowest of these"),
+    figure(
+        "failover.step_down",
+        "ms",
+        Aim::Below(300.0),
+        "POST /v1/exit/leader?keep=true to the next leader's first finished event",
+    ),
+    figure("failover.step_down_max", "ms", Aim::Low, "the slowest of these"),
+    figure("failover.exit", "ms", Aim::Below(300.0), "POST /v1/exit/node at the leader to the same"),
+    figure("failover.exit_max", "ms", Aim::Low, "the slowest of these"),
 ];
 
 /// A measured value.

@@ -7,13 +7,14 @@
 //! **Never:** a figure from a build without optimisation, a wait without a deadline, a process left behind.
 //!
 //! ```text
-//!   args -> suite (repeats) -> measure/{post, latency, stream, memory, catalog, fold, sync, kill} -> samples -> report
+//!   args -> suite (repeats) -> measure/{post, latency, stream, memory, catalog, fold, sync, kill, cluster, failover} -> samples -> report
 //!                                 |  uses: node + process (the binary), load (posts), fake + gate (Marathon), proc, disk
 //! ```
 
 mod api;
 mod args;
 mod churn;
+mod cluster;
 mod disk;
 mod event;
 mod fake;

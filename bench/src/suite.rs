@@ -6,7 +6,7 @@ use crate::Result;
 use crate::args::Args;
 use crate::figures::{FIGURES, Sample, Suite};
 use crate::machine::Machine;
-use crate::measure::{catalog, kill, latency, memory, post, stream, sync};
+use crate::measure::{catalog, cluster, failover, kill, latency, memory, post, stream, sync};
 use crate::node::Place;
 use crate::proc;
 use crate::report::{self, Row};
@@ -55,5 +55,7 @@ async fn once(suite: Suite, place: &Place, args: &Args) -> Result<Vec<Sample>> {
         Suite::Catalog => catalog::measure(place).await,
         Suite::Sync => sync::measure(place).await,
         Suite::Kill => kill::measure(place, args).await,
+        Suite::Cluster => cluster::measure(place, args).await,
+        Suite::Failover => failover::measure(place).await,
     }
 }

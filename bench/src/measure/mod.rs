@@ -1,6 +1,8 @@
 //! One file per suite: each takes its figures once.
 
 pub(crate) mod catalog;
+pub(crate) mod cluster;
+pub(crate) mod failover;
 pub(crate) mod fold;
 pub(crate) mod kill;
 pub(crate) mod latency;
