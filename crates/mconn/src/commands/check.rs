@@ -11,7 +11,7 @@ use crate::cli::CheckArgs;
 use crate::config::{self, Cluster, Config, explain};
 use mconn_zookeeper::{ErrorKind, Session, Settings};
 
-use crate::node::{Connected, connect_marathon, connect_marathons, look_at_zookeeper};
+use crate::node::{Connected, connect_marathon, connect_marathons, look_at_zookeeper, store_left_behind};
 use crate::report::Report;
 use crate::run::load;
 
@@ -59,6 +59,9 @@ fn port(config: &Config) -> Finding {
 }
 
 async fn store(config: &Config, offline: bool) -> Finding {
+    if let Some(report) = store_left_behind(config) {
+        return Finding::Bad(format!("store: {}", report.line()));
+    }
     let data_dir = match &config.store {
         config::Store::Embedded { data_dir } => data_dir,
         config::Store::Memory => {

@@ -73,9 +73,10 @@ impl Resolver {
     fn derive(&mut self, sandbox: Option<&str>) {
         let level = if self.text(Name::NodeEnv) == "development" { "4" } else { "3" };
         let verify = !self.text(Name::MarathonCaFile).is_empty();
-        // A variable that the operator has set. The fallback of a container's link is none: it may be there by accident, and a
-        // node that was alone before must not go looking for others.
-        let shares = self.is_given(Name::ZkHosts) && !read::list(self.text(Name::ZkHosts)).is_empty();
+        // A variable that the operator has set, or the link of a container to a port that only ZooKeeper has: such a
+        // deployment of the original shares its state, and would have several leaders if this did not.
+        let named = self.texts.get(&Name::ZkHosts).is_some_and(|given| given.origin() != &Origin::Default);
+        let shares = named && !read::list(self.text(Name::ZkHosts)).is_empty();
         let store = if shares { "zookeeper" } else { "embedded" };
         let derived = [
             (Name::LoggerLevel, level.to_owned()),
@@ -352,7 +353,9 @@ impl Resolver {
         let zookeeper = self.zookeeper(word == "zookeeper");
         let store = match (word, zookeeper) {
             ("embedded", _) => Store::Embedded { data_dir },
-            ("zookeeper", Some(settings)) => Store::ZooKeeper { settings: Box::new(settings), data_dir },
+            ("zookeeper", Some(settings)) => {
+                Store::ZooKeeper { settings: Box::new(settings), data_dir, derived: !self.is_given(Name::Store) }
+            }
             // What is wrong with ZooKeeper's settings is noted.
             _ => Store::Memory,
         };
@@ -370,6 +373,15 @@ impl Resolver {
                 self.text(Name::Host)
             );
             self.warnings.push(warning);
+        }
+        // The original looked for ZooKeeper at leader.mesos. That one cannot be relied on, and an operator who starts three
+        // of these must not find out by three leaders.
+        let under_marathon = matches!(self.texts.get(&Name::ZkPath).map(Given::origin), Some(Origin::Fallback(_)));
+        if under_marathon && matches!(store, Store::Embedded { .. }) && !self.is_given(Name::Store) {
+            let text = "This node works alone: further instances of this app would share nothing with it, and each would \
+                        handle every event. For several instances set MCONN_ZK_HOSTS (leader.mesos:2181 on a master of \
+                        DC/OS); for one, MCONN_STORE=embedded says so";
+            self.warnings.push(text.to_owned());
         }
         if in_sandbox && matches!(store, Store::Embedded { .. }) && !self.is_given(Name::DataDir) {
             let text = "The data folder lies in the Mesos sandbox and is lost with this task. Set MCONN_DATA_DIR to a \

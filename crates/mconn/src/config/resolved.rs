@@ -209,6 +209,8 @@ pub(crate) enum Store {
         settings: Box<mconn_zookeeper::Settings>,
         /// For what a node remembers for itself.
         data_dir: PathBuf,
+        /// Nobody asked for ZooKeeper's store by name: it follows from the hosts being set.
+        derived: bool,
     },
 }
 

@@ -86,7 +86,7 @@ settings! {
         D::Derived("$MESOS_SANDBOX or the current directory, then mconn-data/NAMESPACE/HOST_PORT"), S::Open,
         "folder of the embedded store, and of what a node remembers for itself; one node only may use it";
     Store "store.kind" "MCONN_STORE" "store", K::Word(&["embedded", "memory", "zookeeper"]),
-        D::Derived("zookeeper if MCONN_ZK_HOSTS is set, else embedded"), S::Open,
+        D::Derived("zookeeper if MCONN_ZK_HOSTS (or what stands in for it) is set, else embedded"), S::Open,
         "where presets, inventories and the journal live; several nodes share them in zookeeper";
     ShutdownTimeout "node.shutdown_timeout" "MCONN_SHUTDOWN_TIMEOUT" "shutdown-timeout", MS, D::Text("5000"), S::Open,
         "ms for a clean end before the node ends anyway";

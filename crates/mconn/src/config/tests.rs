@@ -153,7 +153,8 @@ fn under_marathon_four_variables_are_enough() {
     assert_eq!(c.node.authority(), "agent-1:31999");
     let data_dir = "/mnt/mesos/sandbox/mconn-data/infra%2Fmconn/agent-1_31999".into();
     assert_eq!(c.store, Store::Embedded { data_dir });
-    assert!(c.warnings[0].contains("lost with this task"), "{:?}", c.warnings);
+    assert!(c.warnings[0].contains("works alone"), "{:?}", c.warnings);
+    assert!(c.warnings[1].contains("lost with this task"), "{:?}", c.warnings);
     let kept = config(&[("MESOS_SANDBOX", "/s"), ("MCONN_DATA_DIR", "/data")]);
     assert_eq!((kept.store, kept.warnings.len()), (Store::Embedded { data_dir: "/data".into() }, 0));
 }
@@ -177,7 +178,9 @@ fn whoever_names_zookeepers_hosts_shares_state_there() {
         (Duration::from_secs(1), Duration::from_millis(70))
     );
     assert_eq!(zookeeper(&[("MCONN_STORE", "zookeeper")]).place(), "leader.mesos:2181/mconn");
-    for alone in [("MCONN_ZK_HOSTS", ""), ("MCONN_ZK_PATH", "/m"), ("ALIAS_PORT_2181_TCP_ADDR", "10.0.0.9")] {
+    // A container's link to ZooKeeper's port, as the original took it.
+    assert_eq!(zookeeper(&[("ALIAS_PORT_2181_TCP_ADDR", "10.0.0.9")]).place(), "10.0.0.9:2181/mconn");
+    for alone in [("MCONN_ZK_HOSTS", ""), ("MCONN_ZK_PATH", "/m"), ("MCONN_STORE", "embedded")] {
         let alone = config(&[alone]);
         assert!(matches!(alone.store, Store::Embedded { .. }) && alone.warnings.is_empty(), "{alone:?}");
     }

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub(crate) use self::lead::look as look_at_zookeeper;
+pub(crate) use self::store::left_behind as store_left_behind;
 pub(crate) use self::marathon::{Connected, connect as connect_marathons, connect_one as connect_marathon};
 
 use self::feed::Taker;
@@ -70,6 +71,9 @@ impl Node {
         }
         for warning in &config.warnings {
             warn!(context = "App", "{warning}");
+        }
+        if let Some(report) = store::left_behind(config) {
+            return Err(report);
         }
         // Bound before anything else starts, so that a port in use changes nothing; opened when there is an answer.
         let socket = bind(config)?;

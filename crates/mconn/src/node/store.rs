@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mconn_store::{MemoryStore, Store};
-use mconn_store_embedded::{EmbeddedStore, OpenOptions};
+use mconn_store_embedded::{EmbeddedStore, FILE_NAME, OpenOptions};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -41,6 +41,27 @@ impl OpenStore {
             }
         }
     }
+}
+
+/// A store of this node alone that nobody would look into any more, because hosts of ZooKeeper are set: earlier versions
+/// did not use them. Whoever says `MCONN_STORE=zookeeper` has decided.
+pub(crate) fn left_behind(config: &Config) -> Option<Report> {
+    let config::Store::ZooKeeper { settings, data_dir, derived: true } = &config.store else { return None };
+    if !data_dir.join(FILE_NAME).exists() {
+        return None;
+    }
+    let (dir, place) = (data_dir.display(), settings.place());
+    Some(
+        Report::could_not_run(format!(
+            "MCONN_ZK_HOSTS is set, so state is kept in ZooKeeper {place}; but {dir} has a store with presets, inventories \
+             and waiting events of this node, which nobody would look into any more"
+        ))
+        .hint(format!(
+            "to take it along: mconn store export --data-dir {dir} > state.json && mconn store import state.json \
+             --to-zookeeper {place}, then start with MCONN_STORE=zookeeper. To leave it behind: MCONN_STORE=zookeeper. To \
+             go on alone: MCONN_STORE=embedded"
+        )),
+    )
 }
 
 pub(super) async fn open(config: &Config) -> Result<OpenStore, Report> {
