@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = if through_follower {
         let leader =
             Leader { authority: address.to_string(), url: format!("http://{address}"), epoch: Some(1) };
-        let seat = Seat { position: Position::following(leader), members: Arc::from([]) };
+        let seat = Seat { position: Position::following(leader), members: Arc::from([]), apart: None };
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         (app.seat, app.authority) = (watch::channel(seat).1, address.to_string());

@@ -45,5 +45,5 @@ mod text;
 pub use app::{App, Build, Follower, FollowerCounts, Limits, ReadyWhen, RequestCounts};
 pub use auth::{Basic, Credentials};
 pub use routes::openapi;
-pub use seat::{Lead, Leader, Member, Position, Seat, StepDown};
+pub use seat::{Apart, Lead, Leader, Member, Position, Seat, StepDown};
 pub use serve::{Served, serve};

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mconn_model::Timestamp;
 use mconn_queue::QueueHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,17 @@ pub struct Seat {
     pub position: Position,
     /// All members of the cluster that are known, this node included, in the order in which they would lead.
     pub members: Arc<[Member]>,
+    /// This node is cut off from where leadership is decided, so that the rest may be old news.
+    pub apart: Option<Apart>,
+}
+
+/// A node that is cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apart {
+    /// Since when.
+    pub since: Timestamp,
+    /// For people.
+    pub why: Arc<str>,
 }
 
 /// What this node is.
@@ -94,7 +106,7 @@ impl Seat {
             leads: true,
         };
         let position = Position::leading(queue, Leader { authority, url, epoch: None });
-        watch::channel(Self { position, members: [member].into() }).1
+        watch::channel(Self { position, members: [member].into(), apart: None }).1
     }
 
     /// Who leads, if anybody.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mconn_tests::{Client, status_update, until};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{Cluster, accept, ensemble};
 
@@ -103,11 +104,14 @@ async fn kill_9_of_the_leader_again_and_again_loses_no_accepted_event() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_hands_over_at_once_and_what_waits_goes_along() {
     let ensemble = ensemble();
-    let mut cluster = Cluster::new(&ensemble, "/mconn", 3);
+    let mut cluster = Cluster::with(&ensemble, "/mconn", 3, "8000", &[]);
     let leader = cluster.leader().await;
     let follower = cluster.follower_of(leader);
     cluster.node(follower).api.preset("Test", "/app").await;
     cluster.node(follower).api.send("POST", "/v1/module/queue/pause/Test", None).await;
+    // Somebody whose request never arrives whole holds up nobody.
+    let mut slow = tokio::net::TcpStream::connect(cluster.authority(leader)).await.unwrap();
+    slow.write_all(b"POST /v1/queue HTTP/1.1\r\nhost: n\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
     for task in ["a", "b"] {
         accept(&cluster.node(follower).api, task).await;
     }
@@ -122,11 +126,42 @@ async fn sigterm_hands_over_at_once_and_what_waits_goes_along() {
     })
     .await;
     println!("handed over after {:?}", signalled.elapsed());
-    // Far below the session's timeout, after which it would have happened anyway.
-    assert!(signalled.elapsed() < Duration::from_millis(900), "{:?}", signalled.elapsed());
+    // The session's timeout, after which it would have happened anyway, is twice as long.
+    assert!(signalled.elapsed() < Duration::from_secs(4), "{:?}", signalled.elapsed());
     assert_eq!(node.process.exit_code(), 0, "{}", node.process.output());
     // The pause was the old leader's: what has waited there is done here.
     cluster.all_show(&["a", "b", "c"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_ends_refuses_nobody_until_its_port_is_closed() {
+    let ensemble = ensemble();
+    let mut cluster = Cluster::with(&ensemble, "/mconn", 2, "8000", &[]);
+    let leader = cluster.leader().await;
+    let api = cluster.node(leader).api.clone();
+    let sender = |number: usize| {
+        let api = api.clone();
+        tokio::spawn(async move {
+            let mut statuses = Vec::new();
+            for round in 0.. {
+                let event = status_update(&format!("t{number}-{round}"), "TASK_RUNNING", "/app");
+                match api.try_send("POST", "/v1/queue", Some(&event)).await {
+                    Ok(answer) => statuses.push(answer.status),
+                    Err(_) => break,
+                }
+            }
+            statuses
+        })
+    };
+    let senders: Vec<_> = (0..4).map(sender).collect();
+    let other = &cluster.node(cluster.follower_of(leader)).api;
+    until("events are taken", async || other.get("/v1/queue").await.status == 200).await;
+    cluster.node(leader).process.signal("TERM");
+    for sender in senders {
+        let statuses = sender.await.unwrap();
+        assert!(statuses.iter().all(|status| *status == 200) && !statuses.is_empty(), "{statuses:?}");
+    }
+    assert_eq!(cluster.nodes[leader].take().unwrap().process.exit_code(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -353,9 +353,11 @@ impl Resolver {
         let zookeeper = self.zookeeper(word == "zookeeper");
         let store = match (word, zookeeper) {
             ("embedded", _) => Store::Embedded { data_dir },
-            ("zookeeper", Some(settings)) => {
-                Store::ZooKeeper { settings: Box::new(settings), data_dir, derived: !self.is_given(Name::Store) }
-            }
+            ("zookeeper", Some(settings)) => Store::ZooKeeper {
+                settings: Box::new(settings),
+                data_dir,
+                derived: !self.is_given(Name::Store),
+            },
             // What is wrong with ZooKeeper's settings is noted.
             _ => Store::Memory,
         };
@@ -376,7 +378,8 @@ impl Resolver {
         }
         // The original looked for ZooKeeper at leader.mesos. That one cannot be relied on, and an operator who starts three
         // of these must not find out by three leaders.
-        let under_marathon = matches!(self.texts.get(&Name::ZkPath).map(Given::origin), Some(Origin::Fallback(_)));
+        let under_marathon =
+            matches!(self.texts.get(&Name::ZkPath).map(Given::origin), Some(Origin::Fallback(_)));
         if under_marathon && matches!(store, Store::Embedded { .. }) && !self.is_given(Name::Store) {
             let text = "This node works alone: further instances of this app would share nothing with it, and each would \
                         handle every event. For several instances set MCONN_ZK_HOSTS (leader.mesos:2181 on a master of \

@@ -6,9 +6,9 @@
 //!       \----- Leadership ----------------------------------> Seats
 //! ```
 //!
-//! Three parts: *entrance* makes sure that ZooKeeper lets this node in before it joins the line; *lead* runs one term after
-//! the other; *election* passes on what is seen, and leaves at the end. At the end of the node the port closes first, then
-//! the queue is flushed, then the member and the session go, so that the next leader takes over at once.
+//! Four parts: *entrance* makes sure that ZooKeeper lets this node in before it joins the line; *lead* runs one term after
+//! the other; *election* passes on what is seen, and leaves at the end; *handover* gives up the lead as soon as the node is
+//! to end. For a moment it then passes requests on to the next leader, before its own port closes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ use super::supervise::{Step, Supervisor};
 
 /// After this a queue that does not stop is told about. The election's own limit comes later, and lets others go on.
 const SLOW_STOP: Duration = Duration::from_secs(4);
+/// How long a node that ends waits for the next leader, with its port open. A takeover takes some tens of milliseconds.
+const HANDOVER: Duration = Duration::from_millis(400);
 /// How long closing the session of the entrance may take.
 const CLOSE: Duration = Duration::from_secs(2);
 /// The shortest pause between two looks at the entrance.
@@ -76,6 +78,8 @@ pub(super) fn start(
     };
     let Election { handle, terms, task } = election::start(settings);
 
+    let token = supervisor.token(Step::Handover);
+    supervisor.spawn(Step::Handover, "handover", hand_over(handle.clone(), seat.clone(), token));
     let token = supervisor.token(Step::Intake);
     supervisor.spawn(Step::Intake, "entrance", enter(zookeeper.clone(), handle.clone(), token));
     let terms = Terms { handle: handle.clone(), terms, work, own, seats: seats.clone(), taker };
@@ -106,6 +110,25 @@ fn step_down(orders: mpsc::Sender<bool>, seat: watch::Receiver<Seat>) -> StepDow
         let _ = orders.try_send(keep);
         Ok(())
     })
+}
+
+/// At the end of the node: gives up the lead, and lets the others find out while this node can still pass requests on. The
+/// supervisor bounds the wait.
+async fn hand_over(
+    handle: ElectionHandle,
+    mut seat: watch::Receiver<Seat>,
+    token: CancellationToken,
+) -> Result<(), String> {
+    token.cancelled().await;
+    // Out of the line for good, leading or not, so that it does not get the lead now.
+    if let Ok(true) = handle.step_down(false).await {
+        let others = seat.borrow().members.iter().any(|member| !member.is_self);
+        let taken = seat.wait_for(|seat| matches!(seat.position, Position::Following(_)));
+        if others && tokio::time::timeout(HANDOVER, taken).await.is_err() {
+            warn!(context = "ZookeeperHandler", "no other node has taken the lead within {HANDOVER:?}");
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the seat up to date and steps down when asked to, until the node's turn to leave has come.

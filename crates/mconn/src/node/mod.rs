@@ -33,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub(crate) use self::lead::look as look_at_zookeeper;
-pub(crate) use self::store::left_behind as store_left_behind;
 pub(crate) use self::marathon::{Connected, connect as connect_marathons, connect_one as connect_marathon};
+pub(crate) use self::store::left_behind as store_left_behind;
 
 use self::feed::Taker;
 use self::lead::{Together, Work};
@@ -156,8 +156,8 @@ impl Node {
             leader_wait: config.http.leader_wait,
             body_limit: config.http.body_limit,
             max_connections: config.http.max_connections,
-            // Half of the time is for the queue and the store.
-            shutdown_timeout: config.node.shutdown_timeout / 3,
+            // Twice this, with the handover before it, is half of the time.
+            shutdown_timeout: config.node.shutdown_timeout / 5,
             ..Limits::default()
         };
         let token = self.supervisor.token(Step::Intake);

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mconn_leadership::{Epoch, Leader, Leadership, Role};
-use mconn_web::{Member, Position, Seat};
+use mconn_web::{Apart, Member, Position, Seat};
 use tokio::sync::watch;
 
 /// Keeps the seat up to date. Whoever changes one of the two sides sees the seat changed when the call returns.
@@ -77,7 +77,11 @@ fn seat(view: &Leadership, ready: Option<&(Epoch, Position)>) -> Seat {
         is_self: member.is_self,
         leads: leads == Some(member.name),
     };
-    Seat { position, members: view.members.iter().map(member).collect() }
+    let apart = match &view.role {
+        Role::Apart { since, why } => Some(Apart { since: *since, why: why.as_str().into() }),
+        Role::Leading { .. } | Role::TakingOver { .. } | Role::Following => None,
+    };
+    Seat { position, members: view.members.iter().map(member).collect(), apart }
 }
 
 fn trouble(view: &Leadership) -> Option<String> {

@@ -1,8 +1,9 @@
 //! Ends are never unseen: every part's task is joined here, a part that fails ends the node, and the end goes in steps.
 //!
-//! First nothing more is taken in: the port closes, requests in flight are answered, following stops. Then the queue
-//! writes its last batch. Then the store is closed. The first step has half of the time, so that the others never have
-//! none; whatever still runs when its time is over is named and cut off.
+//! First the lead is given up, while this node still answers and can pass requests on to the next leader. Then nothing more
+//! is taken in: the port closes, requests in flight are answered, following stops. Then the queue writes its last batch.
+//! Then the store is closed. Each step has its part of the time, so that none is left without; whatever still runs when its
+//! time is over is named and cut off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::report::Report;
 /// When a part ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Gives up what others wait for: the lead.
+    Handover,
     /// Takes things in: web server, follower, catalog.
     Intake,
     /// Works on what was taken in: the queue.
@@ -39,14 +42,14 @@ struct Parts {
 #[derive(Debug)]
 pub(super) struct Supervisor {
     cancel: CancellationToken,
-    steps: [Parts; 3],
+    steps: [Parts; 4],
 }
 
 impl Supervisor {
     /// `cancel` ends the node; it is cancelled here when a part fails.
     pub(super) fn new(cancel: CancellationToken) -> Self {
-        let mut steps: [Parts; 3] = Default::default();
-        steps[Step::Intake as usize].token = cancel.clone();
+        let mut steps: [Parts; 4] = Default::default();
+        steps[Step::Handover as usize].token = cancel.clone();
         Self { cancel, steps }
     }
 
@@ -70,11 +73,12 @@ impl Supervisor {
 
     /// Runs until the node is to end, then ends it within `limit`.
     pub(super) async fn join(mut self, limit: Duration) -> Result<(), Report> {
-        let [intake, work, storage] = &mut self.steps;
+        let [handover, intake, work, storage] = &mut self.steps;
         let early = tokio::select! {
             // Parts that were told to end may be quicker than we are to notice that they were.
             biased;
             () = self.cancel.cancelled() => None,
+            Some(done) = handover.tasks.join_next() => Some(done),
             Some(done) = intake.tasks.join_next() => Some(done),
             Some(done) = work.tasks.join_next() => Some(done),
             Some(done) = storage.tasks.join_next() => Some(done),
@@ -89,7 +93,9 @@ impl Supervisor {
             "Ending: requests are answered, runs of modules are cut off and will run again"
         );
         let began = Instant::now();
-        for (parts, limit) in self.steps.iter_mut().zip([limit / 2, limit, limit]) {
+        // By when each step is over.
+        let ends = [limit / 10, limit / 2, limit * 4 / 5, limit];
+        for (parts, limit) in self.steps.iter_mut().zip(ends) {
             parts.token.cancel();
             while let Some(done) = next(parts, began + limit).await {
                 if let Ok(complaint) = complaint(done) {
@@ -146,8 +152,14 @@ mod tests {
     async fn parts_end_in_steps() {
         let cancel = CancellationToken::new();
         let mut supervisor = Supervisor::new(cancel.clone());
-        let (order, mut ended) = tokio::sync::mpsc::channel(3);
-        for (step, name) in [(Step::Storage, "store"), (Step::Intake, "web"), (Step::Work, "queue")] {
+        let (order, mut ended) = tokio::sync::mpsc::channel(4);
+        let parts = [
+            (Step::Storage, "store"),
+            (Step::Intake, "web"),
+            (Step::Work, "queue"),
+            (Step::Handover, "lead"),
+        ];
+        for (step, name) in parts {
             let (token, order) = (supervisor.token(step), order.clone());
             supervisor.spawn(step, name, async move {
                 token.cancelled().await;
@@ -161,7 +173,7 @@ mod tests {
         while let Ok(name) = ended.try_recv() {
             names.push(name);
         }
-        assert_eq!(names, ["web", "queue", "store"]);
+        assert_eq!(names, ["lead", "web", "queue", "store"]);
     }
 
     #[tokio::test(start_paused = true)]

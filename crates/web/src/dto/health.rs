@@ -140,6 +140,18 @@ pub(crate) struct Members<'a> {
     pub(crate) epoch: Option<u64>,
     /// In the order in which they would lead.
     pub(crate) members: Vec<Member<'a>>,
+    /// Missing unless this node is cut off from ZooKeeper: then the rest is what it knew before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) apart: Option<Apart<'a>>,
+}
+
+/// A node that is cut off from ZooKeeper.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Apart<'a> {
+    /// When that was noticed.
+    pub(crate) since: String,
+    /// For people.
+    pub(crate) why: &'a str,
 }
 
 /// One node.
@@ -173,6 +185,7 @@ impl<'a> Members<'a> {
             leader: leader.map(|leader| leader.authority.as_str()),
             epoch: leader.and_then(|leader| leader.epoch),
             members: seat.members.iter().map(member).collect(),
+            apart: seat.apart.as_ref().map(|it| Apart { since: it.since.to_string(), why: &it.why }),
         }
     }
 }

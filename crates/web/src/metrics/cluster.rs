@@ -119,6 +119,8 @@ pub(super) fn show(registry: &mut Registry, seat: &Seat) {
     gauge(registry, "epoch", help, i64::try_from(epoch).unwrap_or(i64::MAX));
     registry.register("leader", "1 for the node that leads, as this one knows", leaders);
     gauge(registry, "members", "Nodes of the cluster, as this one knows", level(seat.members.len()));
+    let help = "1 while this node is cut off from ZooKeeper, so that what it knows of the others may be old";
+    gauge(registry, "apart", help, seat.apart.is_some().into());
     let members = Family::<MemberLabels, Gauge>::default();
     for member in seat.members.iter() {
         let labels = MemberLabels { member: member.authority.clone(), role: member.role().as_str() };

@@ -1,12 +1,12 @@
 //! Health, for load balancers and people.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use mconn_model::{Freshness, Held, Snapshot, SourceId, SourceState};
+use mconn_model::{Freshness, Held, Snapshot, SourceId, SourceState, Timestamp};
 use mconn_queue::Stats;
 
 use super::Ctx;
@@ -25,6 +25,10 @@ use crate::seat::Position;
 pub(crate) async fn live() -> Response {
     Json(Live { status: "ok" }).into_response()
 }
+
+/// How long a node may be cut off from ZooKeeper and count as ready. Shorter troubles are over before a load balancer has
+/// acted; after longer ones the leader that this node knows may be no leader any more.
+const APART_GRACE: Duration = Duration::from_secs(10);
 
 /// Whether this node can do its work: it leads, its queue answers and the store works, or it knows who leads; and the
 /// sources were read once (MCONN_MARATHON_READY says which). A source that goes away later does not matter here, but for freshness.
@@ -55,8 +59,16 @@ pub(crate) async fn ready(State(ctx): Ctx) -> Response {
             }
         }
     }
-    reasons.extend(never_read(&ctx));
     let snapshot = ctx.app.catalog.borrow().clone();
+    reasons.extend(never_read(&ctx));
+    let mut notices = warnings(&snapshot);
+    if let Some(apart) = &seat.apart {
+        let text = format!("cut off from ZooKeeper since {}: {}", apart.since, apart.why);
+        // By the wall clock, as `since` is; one that was set back makes this a warning for longer.
+        let now = Timestamp::from_system_time(SystemTime::now()).unwrap_or(apart.since);
+        let ago = now.as_millis().saturating_sub(apart.since.as_millis());
+        if ago >= APART_GRACE.as_millis() as i64 { reasons.push(text) } else { notices.push(text) }
+    }
     let stats = stats.and_then(Result::ok);
     let page = Ready {
         status: word(reasons.is_empty()),
@@ -64,7 +76,7 @@ pub(crate) async fn ready(State(ctx): Ctx) -> Response {
         leader: seat.leader().map(|leader| leader.authority.clone()),
         message: (!reasons.is_empty()).then(|| reasons.join("; ")),
         reasons,
-        warnings: warnings(&snapshot),
+        warnings: notices,
         store: StoreHealth {
             location: ctx.app.store.clone(),
             ok: stats.as_ref().map(|stats| stats.store_ok),

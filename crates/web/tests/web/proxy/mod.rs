@@ -33,7 +33,11 @@ pub(crate) fn seat(position: Position) -> Seat {
         leads,
     };
     let leads = position.leader().is_some();
-    Seat { position, members: [member("m1", &led_by, leads), member("m2", FOLLOWER, false)].into() }
+    Seat {
+        position,
+        members: [member("m1", &led_by, leads), member("m2", FOLLOWER, false)].into(),
+        apart: None,
+    }
 }
 
 pub(crate) fn behind(address: SocketAddr) -> Seat {
