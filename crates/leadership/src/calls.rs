@@ -110,6 +110,9 @@ pub enum Input {
     MemberTouched(MemberName),
     /// The epoch has changed or gone.
     EpochTouched,
+    /// Somebody may have joined or left, wherever in the line. Who is first is told so at once; the others need not know, and
+    /// look now and then ([`crate::Settings::refresh`]).
+    LineTouched,
     /// The time of [`crate::Elector::deadline`] has come.
     Tick,
 }

@@ -38,7 +38,7 @@ async fn one_leads_all_answer_and_a_restart_keeps_everything() {
     }
     cluster.leader().await;
     cluster.all_show(&["a"]).await;
-    let presets = cluster.node(2).api.get("/v1/module/preset/list/Test").await;
+    let presets = cluster.node(2).api.get("/v1/module/preset/Test").await;
     assert_eq!(presets.json[0]["appId"], "/app", "{}", presets.text);
 }
 
@@ -172,6 +172,8 @@ async fn the_leader_steps_down_and_stays_or_ends() {
     let second = cluster.follower_of(first);
     cluster.node(second).api.preset("Test", "/app").await;
     accept(&cluster.node(second).api, "a").await;
+    // It gives the lead to somebody it knows of.
+    cluster.all_members(2).await;
 
     let bye = cluster.node(second).api.send("POST", "/v1/exit/leader?keep=true", None).await;
     let message = format!("Leader steps down: {}", cluster.authority(first));

@@ -191,6 +191,7 @@ impl Elector {
             Input::Answered { ticket, answer } => self.answered(ticket, answer, moment, out),
             Input::MemberTouched(name) => self.touched(name),
             Input::EpochTouched => self.epoch_dirty = true,
+            Input::LineTouched => self.line_dirty = true,
             Input::Tick => {}
         }
         self.go_on(moment, out);

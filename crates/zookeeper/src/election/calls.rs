@@ -28,6 +28,7 @@ pub(super) enum Armed {
     Nothing,
     Epoch(Watch),
     Member(MemberName, Watch),
+    Line(Watch),
 }
 
 /// Carries out one call within the session's deadline.
@@ -69,7 +70,10 @@ async fn answer(
     now: Timestamp,
 ) -> Result<(Answer, Armed), Error> {
     let answer = match call {
-        Call::List => Answer::Listed(list(session).await?),
+        Call::List => {
+            let (seen, watch) = list(session).await?;
+            return Ok((Answer::Listed(seen), watch.map_or(Armed::Nothing, Armed::Line)));
+        }
         Call::ReadEpoch => {
             let (data, stat, watch) = session.get_and_watch(EPOCH_PATH).await?;
             let node = EpochNode { epoch: Epoch(stat.version), leader: read_leader(&data) };
@@ -125,16 +129,33 @@ async fn claim(
     }
 }
 
-async fn list(session: &Session) -> Result<Vec<Seen>, Error> {
+/// The line, and for the first in it a watch for whoever joins or leaves: who leads has to know whether another node could.
+/// One node is woken by that, not all.
+async fn list(session: &Session) -> Result<(Vec<Seen>, Option<Watch>), Error> {
     // Without it, a server that lags behind could hide our own member, and we would make a second one.
     session.sync(LEADER_PATH).await?;
-    let children = session.children(LEADER_PATH).await?;
+    let names = sorted(&session.children(LEADER_PATH).await?);
+    let seen = members(session, &names).await?;
+    if seen.first().and_then(|first| first.session) != Some(SessionId(session.id())) {
+        return Ok((seen, None));
+    }
+    let (now, watch) = session.children_and_watch(LEADER_PATH).await?;
+    let now = sorted(&now);
+    let seen = if now == names { seen } else { members(session, &now).await? };
+    Ok((seen, Some(watch)))
+}
+
+fn sorted(children: &[String]) -> Vec<MemberName> {
     let mut names: Vec<_> = children.iter().filter_map(|name| MemberName::parse(name)).collect();
     names.sort_unstable();
     if names.len() > MAX_MEMBERS {
         names.drain(MAX_MEMBERS / 2..names.len() - MAX_MEMBERS / 2);
     }
-    let reads = names.into_iter().map(|name| read(session, name));
+    names
+}
+
+async fn members(session: &Session, names: &[MemberName]) -> Result<Vec<Seen>, Error> {
+    let reads = names.iter().map(|name| read(session, *name));
     let read: Vec<_> = stream::iter(reads).buffered(READS).collect().await;
     read.into_iter().filter_map(Result::transpose).collect()
 }

@@ -40,6 +40,8 @@ pub(super) struct Shell {
     session: Option<(Session, States)>,
     call: Slot<(Ticket, Answer, Armed)>,
     epoch_watch: Slot<()>,
+    /// Of the first in the line alone.
+    line_watch: Slot<()>,
     member_watches: BTreeMap<MemberName, Pin<Box<dyn Future<Output = ()> + Send>>>,
     running: Option<Running>,
     terms: mpsc::Sender<Term>,
@@ -74,6 +76,7 @@ impl Shell {
             session: None,
             call: None,
             epoch_watch: None,
+            line_watch: None,
             member_watches: BTreeMap::new(),
             running: None,
             terms,
@@ -113,6 +116,7 @@ impl Shell {
             (ticket, answer, armed) = ready(&mut self.call) => Some(self.answered(ticket, answer, armed)),
             opened = ready(&mut self.opening) => Some(self.opened(opened)),
             () = ready(&mut self.epoch_watch) => Some(Input::EpochTouched),
+            () = ready(&mut self.line_watch) => Some(Input::LineTouched),
             name = fired(&mut self.member_watches) => Some(Input::MemberTouched(name)),
             () = sleep_until(deadline.unwrap_or(self.start)), if deadline.is_some() => Some(Input::Tick),
         }
@@ -210,11 +214,16 @@ impl Shell {
     fn forget_connection(&mut self) {
         self.call = None;
         self.epoch_watch = None;
+        self.line_watch = None;
         self.member_watches.clear();
     }
 
     fn call(&mut self, ticket: Ticket, call: Call) {
         let Some((session, _)) = &self.session else { return };
+        if matches!(call, Call::Delete(_)) {
+            // What this node removes itself is no news.
+            self.line_watch = None;
+        }
         let (session, identity, now) = (session.clone(), self.identity.clone(), wall());
         self.call = Some(Box::pin(async move {
             let (answer, armed) = carry_out(session, identity, call, now).await;
@@ -226,6 +235,7 @@ impl Shell {
         match armed {
             Armed::Nothing => {}
             Armed::Epoch(watch) => self.epoch_watch = Some(Box::pin(watch.changed())),
+            Armed::Line(watch) => self.line_watch = Some(Box::pin(watch.changed())),
             Armed::Member(name, watch) => _ = self.member_watches.insert(name, Box::pin(watch.changed())),
         }
         match &answer {
