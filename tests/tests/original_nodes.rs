@@ -24,10 +24,16 @@ fn start(dir: &TempDir, zookeeper: &Ensemble, env: &[(&str, &str)]) -> Node {
     node
 }
 
+/// Who leads, as this node says once it knows.
 async fn leader(api: &Client) -> String {
-    let answer = api.get("/v1/leader").await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    format!("http://{}", answer.json["leader"].as_str().expect("a leader's address"))
+    let mut leader = String::new();
+    until("a leader is named", async || {
+        let answer = api.get("/v1/leader").await;
+        leader = format!("http://{}", answer.json["leader"].as_str().unwrap_or_default());
+        answer.status == 200
+    })
+    .await;
+    leader
 }
 
 #[tokio::test]
