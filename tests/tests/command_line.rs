@@ -107,8 +107,13 @@ fn wrong_usage_and_configuration_end_with_64() {
     let wrong = mconn(&["serve", "--config", file.to_str().unwrap()], &[]);
     assert_eq!(wrong.code, 64);
     assert!(wrong.err.contains("node.hots") && wrong.err.contains("node.host"), "{}", wrong.err);
-    let zookeeper = mconn(&["serve"], &[("MCONN_STORE", "zookeeper")]);
+    let zookeeper = mconn(&["serve"], &[("MCONN_STORE", "zookeeper"), ("MCONN_ZK_HOSTS", "zk1:many")]);
     assert_eq!(zookeeper.code, 64);
+    assert!(
+        zookeeper.err.contains("MCONN_ZK_HOSTS") && zookeeper.err.contains("zk1:many"),
+        "{}",
+        zookeeper.err
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use mconn_tests::{Mconn, run_to_end, until};
+use mconn_tests::{Client, Mconn, run_to_end, until};
+use serde_json::Value;
 
 #[test]
 fn the_story_is_told_to_its_end() {
@@ -44,13 +45,23 @@ fn ctrl_c_ends_it_with_a_summary() {
     assert!(demo.output().contains("=== summary"));
 }
 
-#[test]
-fn three_nodes_lose_nothing_when_the_leader_is_killed() {
+#[tokio::test]
+async fn three_nodes_lose_nothing_when_the_leader_is_killed() {
     let mut demo = Mconn::start(&["demo", "--nodes", "3"], &[], Path::new("/"));
     demo.wait_for("it stays up");
     let before = descendants(demo.id());
+    let files = demo.wait_for("what the nodes have logged");
+    let files =
+        files.split_once("tail -f ").and_then(|(_, files)| files.split_once("/node-")).expect(&files).0;
+    assert!(Path::new(files).is_dir(), "{files}");
+    demo.wait_for("Ctrl-C ends it");
+    let told = demo.output();
+    let url = told.lines().find_map(|line| line.split_once("node 1     ")?.1.split_once("/v1/"));
+    Client::new(url.expect("where node 1 is").0).post("/v1/exit/node", &Value::Null).await;
+    demo.wait_for("node 1 has ended");
     demo.signal("INT");
     assert_eq!(demo.exit_code(), 0, "{}", demo.output());
+    assert!(!Path::new(files).exists(), "{files} is left");
     let told = demo.output();
     for part in [
         "ZooKeeper  127.0.0.1:",

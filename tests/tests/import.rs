@@ -163,6 +163,8 @@ async fn an_export_goes_into_zookeeper_too() {
     assert!(done.status.success(), "{}", said(&done));
     let exported = run_to_end(&["store", "export", "--data-dir", path, "--output", document], &[]);
     assert!(exported.status.success(), "{}", said(&exported));
+    let shown = run_to_end(&["store", "export", "--data-dir", path, "--output", "-"], &[]);
+    assert_eq!(shown.stdout, std::fs::read(document).unwrap(), "{}", said(&shown));
     let secret = run_to_end(
         &["store", "import", document, "--to-zookeeper", &to],
         &[("MCONN_ZK_AUTH", "someone:hush")],

@@ -53,7 +53,8 @@ pub async fn find_original(settings: Settings) -> Result<Option<Original>, Store
 
 async fn read_tree(session: &Session) -> Result<Option<Original>, StoreError> {
     let names = read::list(session, "/").await?;
-    if !names.iter().any(|name| name == "modules") {
+    // A node without modules has a place in the line only, and is to be seen.
+    if !names.iter().any(|name| name == "modules" || name == "leader") {
         return Ok(None);
     }
     let members = read::list(session, "/leader").await?.len();

@@ -72,7 +72,7 @@ pub struct Settings {
     pub hosts: Vec<Host>,
     /// Our part of the tree: `/` or a path such as `/infra/mconn`, without a slash at its end.
     pub(crate) path: String,
-    /// What we ask for; the server may raise or lower it to its own limits.
+    /// What we ask for, one second at least; the server may raise or lower it to its own limits.
     pub session_timeout: Duration,
     /// How long one attempt at a session may take.
     pub connect_deadline: Duration,

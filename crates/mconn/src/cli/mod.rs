@@ -403,7 +403,7 @@ pub(crate) enum StoreCommand {
     Export {
         #[command(flatten)]
         dir: DataDir,
-        /// Write it to this file instead of standard output
+        /// Write it to this file instead of standard output, which is `-`, too
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },

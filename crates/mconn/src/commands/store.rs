@@ -14,7 +14,9 @@ use crate::report::Report;
 pub(crate) fn run(command: &StoreCommand) -> Result<(), Report> {
     match command {
         StoreCommand::Check(dir) => check(&dir.data_dir),
-        StoreCommand::Export { dir, output } => export(&dir.data_dir, output.as_deref()),
+        StoreCommand::Export { dir, output } => {
+            export(&dir.data_dir, output.as_deref().filter(|path| *path != Path::new("-")))
+        }
         StoreCommand::Import(args) => import::run(args),
         StoreCommand::DropModule { module, dir } => drop_module(&dir.data_dir, module),
         StoreCommand::Repair { dir, allow_empty } => repair(&dir.data_dir, *allow_empty),

@@ -329,11 +329,14 @@ impl Resolver {
         if !used {
             return None;
         }
-        let hosts = |text: &str| mconn_zookeeper::Settings::new(text, "/").map_err(|error| error.to_string());
-        let hosts =
-            self.read(Name::ZkHosts, None, |text| hosts(text).map(|settings| Some(settings.host_list())))?;
+        let hosts = self.read(Name::ZkHosts, None, |text| {
+            let settings = mconn_zookeeper::Settings::new(text, "/");
+            let list = settings.map(|settings| Some(settings.host_list()));
+            list.map_err(|error| format!("host:port,host:port ({error})"))
+        })?;
         let mut settings = self.read(Name::ZkPath, None, |_| {
-            mconn_zookeeper::Settings::new(&hosts, &path).map(Some).map_err(|error| error.to_string())
+            let settings = mconn_zookeeper::Settings::new(&hosts, &path).map(Some);
+            settings.map_err(|error| format!("a path such as /mconn ({error})"))
         })?;
         settings.session_timeout = session_timeout;
         settings.retry_pause = retry_pause;

@@ -55,7 +55,7 @@ settings! {
         D::Fallback { env: "MARATHON_APP_ID", suffix: "", text: "/mconn" }, S::Open,
         "namespace of this cluster of nodes, the root znode";
     ZkSessionTimeout "zookeeper.session_timeout" "MCONN_ZK_SESSION_TIMEOUT" "zk-session-timeout", MS,
-        D::Text("1000"), S::Open, "ms after which ZooKeeper gives up a silent node; the servers raise it to their own least (4000 as they come)";
+        D::Text("1000"), S::Open, "ms after which ZooKeeper gives up a silent node, at least 1000; the servers raise it to their own least (4000 as they come)";
     ZkSpinDelay "zookeeper.spin_delay" "MCONN_ZK_SPIN_DELAY" "zk-spin-delay", MS, D::Text("3000"), S::Open,
         "ms to wait at most after all ZooKeeper hosts have been tried";
     ZkRetries "zookeeper.retries" "MCONN_ZK_RETRIES" "zk-retries", COUNT, D::Text("10"), S::Open,

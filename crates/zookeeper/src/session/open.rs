@@ -17,6 +17,11 @@ const REMIND: Duration = Duration::from_secs(30);
 /// The shortest wait between two attempts.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 
+/// The shortest session that is asked for. The client gives a host two fifths of it to answer, and all hosts together the whole of
+/// it: with a quarter of a second, as deployments of the original have it, a busy server would never be reached. A server's own
+/// least is more than this, as it comes.
+const LEAST_SESSION: Duration = Duration::from_secs(1);
+
 impl Session {
     /// Opens a session, creates what is missing of the path, and tries for as long as the link is the only trouble and nobody
     /// cancels. Must be called within a tokio runtime.
@@ -134,8 +139,8 @@ fn writing() -> zk::Permission {
 }
 
 async fn connect(settings: &Settings) -> Result<zk::Client, Error> {
-    let mut connector =
-        zk::Client::connector().with_session_timeout(settings.session_timeout).with_fail_eagerly();
+    let session_timeout = settings.session_timeout.max(LEAST_SESSION);
+    let mut connector = zk::Client::connector().with_session_timeout(session_timeout).with_fail_eagerly();
     if let Some(digest) = &settings.auth {
         connector = connector.with_auth("digest", digest.reveal());
     }
@@ -147,7 +152,13 @@ async fn connect(settings: &Settings) -> Result<zk::Client, Error> {
                 ErrorKind::Unknown | ErrorKind::Closed | ErrorKind::Expired => ErrorKind::NotSent,
                 kind => kind,
             };
-            Err(fail(settings, kind, &error.to_string()))
+            let answer_within = session_timeout * 2 / 5;
+            let why = if kind.is_link() {
+                format!("{error} within {answer_within:?} each, two fifths of MCONN_ZK_SESSION_TIMEOUT")
+            } else {
+                error.to_string()
+            };
+            Err(fail(settings, kind, &why))
         }
         Err(_) => {
             let why = format!("no answer within {:?}", settings.connect_deadline);

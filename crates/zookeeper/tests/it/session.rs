@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mconn_zookeeper::testing::Ensemble;
+use mconn_zookeeper::testing::{Ensemble, Link, Proxy};
 use mconn_zookeeper::{Change, Done, ErrorKind, Fence, Session, State, claim};
 use tokio_util::sync::CancellationToken;
 
@@ -177,6 +177,27 @@ async fn an_expired_session_says_so_and_a_new_one_is_another() {
             soon(watch.changed()).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_longer_than_a_very_short_session_is_reached() {
+    let zookeeper = shared();
+    let server = zookeeper.hosts().parse().unwrap();
+    let proxy = Proxy::start(server, Link::Frozen).await;
+    let mut given = settings(&zookeeper, &fresh_path());
+    given.hosts = mconn_zookeeper::Settings::new(&proxy.address().to_string(), "/").unwrap().hosts;
+    // As the original's own tests have it; no server allows that.
+    given.session_timeout = Duration::from_millis(250);
+    let mut opening = std::pin::pin!(Session::open_once(given.clone()));
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut opening).await;
+    assert!(early.is_err(), "it has given up: {early:?}");
+    proxy.set(Link::Open);
+    assert_eq!(soon(opening).await.unwrap().timeout(), Duration::from_secs(1));
+
+    proxy.set(Link::Frozen);
+    let error = soon(Session::open_once(given)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotSent);
+    assert!(error.message.contains("within 400ms each, two fifths of MCONN_ZK_SESSION_TIMEOUT"), "{error}");
 }
 
 #[tokio::test]

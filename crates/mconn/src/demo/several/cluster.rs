@@ -124,6 +124,29 @@ impl Cluster {
         Ok(())
     }
 
+    /// Where all files are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What has ended unasked since the last look, by name.
+    pub(super) fn ended(&mut self) -> Vec<String> {
+        let mut names = Vec::new();
+        for node in &mut self.nodes {
+            if node.process.as_ref().is_some_and(|process| !process.runs()) {
+                node.kill();
+                names.push(node.name.clone());
+            }
+        }
+        if let Some(zookeeper) = &mut self.zookeeper
+            && zookeeper.process(0).is_some_and(|process| !process.runs())
+        {
+            zookeeper.kill(0);
+            names.push("ZooKeeper".to_owned());
+        }
+        names
+    }
+
     /// Ends everything: the nodes in order, all at a time, then ZooKeeper.
     pub(super) async fn end(mut self) {
         for process in self.nodes.iter().filter_map(|node| node.process.as_ref()) {

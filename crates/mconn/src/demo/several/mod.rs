@@ -30,6 +30,8 @@ const MODULE: &str = "HelloWorld";
 const SESSION: Duration = Duration::from_secs(1);
 /// How long any step may take on a busy machine.
 const STEP: Duration = Duration::from_secs(60);
+/// How often it is looked what has ended, at the end.
+const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(args: &DemoArgs, nodes: usize) -> Result<(), Report> {
     let began = Instant::now();
@@ -44,7 +46,7 @@ pub(super) async fn run(args: &DemoArgs, nodes: usize) -> Result<(), Report> {
     let limit = args.run_for.map(|limit| limit.saturating_sub(began.elapsed()));
     let told = tell(&mut story, &mut cluster, limit, &cancel).await;
     if told.is_ok() && story.is_told && !cancel.is_cancelled() {
-        stay(args, &cluster, &teller, began, &cancel).await;
+        stay(args, &mut cluster, &teller, began, &cancel).await;
     }
     story.end().await;
     cluster.end().await;
@@ -89,7 +91,7 @@ async fn tell(
 /// Leaves everything up, until the time is over or the user ends it.
 async fn stay(
     args: &DemoArgs,
-    cluster: &Cluster,
+    cluster: &mut Cluster,
     teller: &Teller,
     began: Instant,
     cancel: &CancellationToken,
@@ -103,19 +105,31 @@ async fn stay(
         ("what happens, live", format!("curl -N {last}/v1/events")),
         ("hand the lead over", format!("curl -X POST '{}/v1/exit/leader?keep=true'", urls[0])),
         ("end the leader", format!("curl -X POST {}/v1/exit/leader", urls[0])),
+        ("what the nodes have logged", format!("tail -f {}/node-*/log", cluster.dir().display())),
     ] {
         teller.line(&format!("{what:34}{command}"));
     }
     match args.run_for {
         None => {
             teller.line("Ctrl-C ends it");
-            cancel.cancelled().await;
+            cancel.run_until_cancelled(tell_ends(cluster, teller)).await;
         }
         Some(limit) => {
             let rest = limit.saturating_sub(began.elapsed());
             teller.line(&format!("it ends by itself in {:.0} s", rest.as_secs_f64()));
-            cancel.run_until_cancelled(tokio::time::sleep(rest)).await;
+            let ends = tell_ends(cluster, teller);
+            cancel.run_until_cancelled(tokio::time::timeout(rest, ends)).await;
         }
+    }
+}
+
+/// Tells what ends while everything is up: the user may end nodes. Returns never.
+async fn tell_ends(cluster: &mut Cluster, teller: &Teller) {
+    loop {
+        for name in cluster.ended() {
+            teller.line(&format!("{name} has ended"));
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -128,10 +142,9 @@ fn keep(temporary: Option<TempDir>) -> Option<PathBuf> {
 fn zookeeper_report(error: &LocalError) -> Report {
     let report = Report::could_not_run("the demo of several nodes cannot start ZooKeeper").because(error);
     match error {
-        LocalError::Missing(_) => report.hint(format!(
-            "apt-get install --no-install-recommends {} (\"make demo\" with --nodes does it, as root)",
-            local::PACKAGES
-        )),
+        LocalError::Missing(_) => {
+            report.hint("make demo ARGS=\"--nodes 3\" installs what is missing, as root")
+        }
         LocalError::Failed { .. } | LocalError::Ended { .. } => report,
     }
 }

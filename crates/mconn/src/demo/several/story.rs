@@ -64,7 +64,8 @@ impl Story {
         self.calm(cluster).await?;
 
         self.teller.heading(&format!("{} comes back", cluster.nodes[first].name));
-        cluster.start_node(first)?;
+        let id = cluster.start_node(first)?;
+        self.teller.line(&format!("started again (process {id})"));
         let (second, _) = self.agreed(cluster, cluster.nodes.len()).await?;
         self.hand_over(cluster, second).await?;
         self.calm(cluster).await?;
