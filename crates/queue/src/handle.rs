@@ -292,6 +292,15 @@ impl QueueHandle {
         self.ask(|reply| Command::DropDeadLetter { slot, seq, reply }).await?
     }
 
+    /// Of events that this node has heard, in order, while it did not lead: those that the leader before it has not accepted,
+    /// as far as can be told. They are to be offered, before anything that is heard later.
+    ///
+    /// # Errors
+    /// [`CommandError::NoAnswer`].
+    pub async fn unheard(&self, events: Vec<TaskEvent>) -> Result<Vec<TaskEvent>, CommandError> {
+        self.view(move |core, _| core.unheard(events)).await
+    }
+
     /// Compares one module's inventory with what runs, and waits until that is done and its clean-up runs are queued.
     /// Joins a sync that is under way.
     ///

@@ -30,6 +30,9 @@ pub struct Settings {
     pub sync_guard_share: f64,
     /// At or below this many removals a sync is never held. 500.
     pub sync_guard_items: usize,
+    /// A second sync follows the one at the start after so much time, or later, when each module is through with what was
+    /// found in the store. Far more than what was held back takes to arrive once this node works. 10 seconds.
+    pub second_sync: Duration,
     /// Seed of the jitter.
     pub seed: u64,
 }
@@ -47,6 +50,7 @@ impl Default for Settings {
             sync_interval: Duration::from_secs(600),
             sync_guard_share: 0.5,
             sync_guard_items: 500,
+            second_sync: Duration::from_secs(10),
             seed: 0,
         }
     }

@@ -357,3 +357,26 @@ async fn presets_say_what_they_did() {
     let unknown = node.queue.pause("Nope").await;
     assert_eq!(unknown, Err(CommandError::UnknownModule("Nope".to_owned())));
 }
+
+/// The first process is ended with an event in its lane, and the task dies while nobody listens.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_died_between_two_processes_leaves_the_inventory_at_once() {
+    let store: Arc<MemoryStore> = Arc::default();
+    let first = node(store.clone()).await;
+    first.preset().await;
+    first.queue.pause("Test").await.unwrap();
+    first.queue.accept(vec![event("wait", "TASK_RUNNING", 1)]).await.unwrap();
+    first.cancel.cancel();
+    first.task.join().await.unwrap();
+
+    let second = node(store).await;
+    *second.source.answer.lock().unwrap() = Some(Ok(list(&[])));
+    let began = tokio::time::Instant::now();
+    second.until("the run puts it there", async || second.items() == ["wait"]).await;
+    second.until("the sync that follows removes it", async || second.items().is_empty()).await;
+    // Long before the second sync after the start, which comes all the same, and before that of the interval.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let fetches = second.source.fetches.load(Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(second.source.fetches.load(Ordering::SeqCst), fetches + 1);
+}

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::feed::Taker;
+use super::feed::{self, Feed, Ring, Taker};
 use super::seats::Seats;
 use super::supervise::{Step, Supervisor};
 
@@ -53,7 +53,7 @@ pub(super) struct Work {
 pub(super) struct Together {
     pub(super) seat: watch::Receiver<Seat>,
     pub(super) step_down: StepDown,
-    pub(super) takers: watch::Receiver<Taker>,
+    pub(super) feed: Feed,
 }
 
 /// Takes part from now on. ZooKeeper may be away. `exit` ends the node when it is to end after it has stepped down.
@@ -69,6 +69,7 @@ pub(super) fn start(
     let (seats, seat) = Seats::new(Leadership::unknown(address.clone(), now));
     let seats = Arc::new(seats);
     let (taker, takers) = watch::channel(Taker::Nobody);
+    let ring = Ring::new(zookeeper.session_timeout);
     let own = Leader { authority: address.host_port(), url: address.url.clone(), epoch: None };
     let settings = ElectionSettings {
         zookeeper: zookeeper.clone(),
@@ -84,9 +85,10 @@ pub(super) fn start(
 
     let token = supervisor.token(Step::Handover);
     supervisor.spawn(Step::Handover, "handover", hand_over(handle.clone(), seat.clone(), token));
+    let feed = Feed { takers, ring: ring.clone(), leadership: Some(handle.view()) };
     let token = supervisor.token(Step::Intake);
     supervisor.spawn(Step::Intake, "entrance", enter(zookeeper.clone(), handle.clone(), token));
-    let terms = Terms { handle: handle.clone(), terms, work, own, seats: seats.clone(), taker };
+    let terms = Terms { handle: handle.clone(), terms, work, own, seats: seats.clone(), taker, ring };
     let token = supervisor.token(Step::Work);
     supervisor.spawn(Step::Work, "lead", terms.run(token));
     // One is enough: a second one asks for the same.
@@ -102,7 +104,7 @@ pub(super) fn start(
         handle.leave().await;
         task.await.map_err(|error| format!("the election's task failed: {error}"))
     });
-    Together { step_down: step_down(orders, seat.clone()), seat, takers }
+    Together { step_down: step_down(orders, seat.clone()), seat, feed }
 }
 
 fn step_down(orders: mpsc::Sender<bool>, seat: watch::Receiver<Seat>) -> StepDown {
@@ -223,6 +225,7 @@ struct Terms {
     own: Leader,
     seats: Arc<Seats>,
     taker: watch::Sender<Taker>,
+    ring: Ring,
 }
 
 impl Terms {
@@ -268,8 +271,12 @@ impl Terms {
         let (queue, task) = taken_over?;
         let epoch = term.epoch();
         let leader = Leader { epoch: u64::try_from(epoch.0).ok(), ..self.own.clone() };
-        self.seats.serve(epoch, Position::leading(queue.clone(), leader));
-        self.taker.send_replace(Taker::Queue(queue));
+        let serve = || self.seats.serve(epoch, Position::leading(queue.clone(), leader));
+        tokio::select! {
+            biased;
+            () = over(term, token) => {}
+            () = feed::take_up(&self.taker, &self.ring, &queue, serve) => {}
+        }
         term.serving();
         let mut ended = pin!(task.join());
         tokio::select! {

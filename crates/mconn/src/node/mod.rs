@@ -10,6 +10,7 @@
 //! see `lead`.
 
 mod feed;
+mod heard;
 mod lead;
 mod marathon;
 mod memory;
@@ -36,7 +37,7 @@ pub(crate) use self::lead::look as look_at_zookeeper;
 pub(crate) use self::marathon::{Connected, connect as connect_marathons, connect_one as connect_marathon};
 pub(crate) use self::store::left_behind as store_left_behind;
 
-use self::feed::Taker;
+use self::feed::Feed;
 use self::lead::{Together, Work};
 use self::supervise::{Step, Supervisor};
 use crate::commands::store::store_report;
@@ -102,11 +103,11 @@ impl Node {
                 alone(config, &shown, work, cancel.clone(), &mut supervisor).await?
             }
         };
-        let takers = role.together.takers.clone();
+        let feed = role.together.feed.clone();
         let (catalog, followers) = if marathons.is_empty() {
             (None, Vec::new())
         } else {
-            let (handle, followers) = follow(config, &marathons, takers, &mut supervisor);
+            let (handle, followers) = follow(config, &marathons, feed, &mut supervisor);
             (Some(handle), followers)
         };
         for marathon in &marathons {
@@ -210,7 +211,7 @@ async fn alone(
     let together = Together {
         seat: Seat::alone(queue.clone(), shown.authority(), shown.url(), version),
         step_down: StepDown::alone(cancel),
-        takers: Taker::always(queue.clone()),
+        feed: Feed::alone(queue.clone()),
     };
     Ok(Role { together, store: location, queue: Some(queue) })
 }
@@ -287,7 +288,7 @@ fn credentials(config: &Config) -> mconn_web::Credentials {
 fn follow(
     config: &Config,
     marathons: &[Connected],
-    takers: watch::Receiver<Taker>,
+    feed: Feed,
     supervisor: &mut Supervisor,
 ) -> (CatalogHandle, Vec<Follower>) {
     let settings = mconn_catalog::Settings {
@@ -308,7 +309,7 @@ fn follow(
     let fed = config.marathon.intake.takes_stream().then(|| {
         let (fed, events) = mpsc::channel(BATCHES);
         let token = supervisor.token(Step::Intake);
-        supervisor.spawn(Step::Intake, "feed", feed::events(takers.clone(), events, token));
+        supervisor.spawn(Step::Intake, "feed", feed.clone().events(events, token));
         fed
     });
     let (mut fetches, mut followers) = (BTreeMap::new(), Vec::new());
@@ -326,6 +327,6 @@ fn follow(
         Ok(())
     });
     let token = supervisor.token(Step::Intake);
-    supervisor.spawn(Step::Intake, "missed events", feed::missed(takers, signalled, token));
+    supervisor.spawn(Step::Intake, "missed events", feed::missed(feed.takers, signalled, token));
     (handle, followers)
 }

@@ -165,6 +165,11 @@ impl Lane {
         self.by_task.contains_key(task)
     }
 
+    /// Tasks of which anything waits or runs.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &TaskKey> {
+        self.by_task.keys()
+    }
+
     /// Running jobs first, then the rest in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Job> {
         let runs = |job: &&Job| matches!(job.phase, Phase::Running { .. });

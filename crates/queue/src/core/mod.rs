@@ -5,6 +5,7 @@
 
 mod dead;
 mod dedupe;
+mod doubt;
 mod inventory;
 mod journal;
 mod lane;
@@ -21,10 +22,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mconn_model::{ModuleName, TaskEvent, Timestamp};
+use mconn_model::{ModuleName, TaskEvent, TaskKey, Timestamp};
 use mconn_store::{Contents, JournalEntry, Seq, Write};
 
 use self::dedupe::Dedupe;
+use self::doubt::Inherited;
 pub(crate) use self::inventory::Inventory;
 use self::journal::Journal;
 use self::lane::{Job, Origin, Phase};
@@ -77,6 +79,10 @@ pub(crate) struct Core {
     dedupe: Dedupe,
     outbox: Outbox,
     next_seq: Seq,
+    /// The first place of its own: what comes before was accepted by the one before.
+    first_own: Seq,
+    /// What that was, until all modules have settled.
+    inherited: HashMap<TaskKey, Inherited>,
     rng: fastrand::Rng,
     counters: Counters,
     starts: Vec<Start>,
@@ -113,6 +119,8 @@ impl Core {
             journal: Journal::default(),
             outbox: Outbox::new(),
             next_seq: contents.next_seq.unwrap_or(Seq(0)),
+            first_own: contents.next_seq.unwrap_or(Seq(0)),
+            inherited: HashMap::new(),
             counters: Counters::default(),
             starts: Vec::new(),
             notices: Vec::new(),
@@ -121,6 +129,9 @@ impl Core {
             ending: false,
         };
         core.take_over(contents);
+        for slot in &mut core.slots {
+            slot.doubts.second_at(now.mono + core.settings.second_sync);
+        }
         core.pump_all(now);
         core
     }
@@ -150,6 +161,7 @@ impl Core {
             if let Some(key) = entry.event.key() {
                 self.dedupe.open(key, BatchNo::FIRST);
             }
+            self.inherited.entry(entry.event.task_key()).or_default().add(&entry.event);
             let done = through.remove(&entry.seq).unwrap_or_default();
             for absent in entry.owed.iter().filter(|name| !self.names.contains(name) && !done.contains(name))
             {
@@ -235,6 +247,10 @@ impl Core {
         }
         for (slot, _) in self.slots.iter_mut().zip(&through).filter(|(_, through)| !**through) {
             self.notices.push(Notice::Created { module: slot.name(), id: display_id.clone() });
+            if entry.seq < self.first_own {
+                slot.doubts.inherit();
+            }
+            slot.doubts.enter(entry, slot.sync.touched.is_some());
             slot.lane.push(Job {
                 event: entry.event.clone(),
                 event_id: event_id.clone(),
@@ -321,6 +337,7 @@ impl Core {
             self.counters.timed_out += 1;
             self.notices.push(Notice::QueueTimeout { id });
         }
+        self.settle(now);
         self.pump_all(now);
     }
 
@@ -328,7 +345,7 @@ impl Core {
     pub(crate) fn next_wake(&self) -> Option<Duration> {
         let retries = self.slots.iter().filter_map(|slot| slot.lane.next_retry());
         let expiry = self.journal.next_expiry(self.settings.queue_timeout);
-        retries.chain(expiry).chain(self.outbox.next_attempt()).min()
+        retries.chain(expiry).chain(self.outbox.next_attempt()).chain(self.next_second()).min()
     }
 
     /// Runs to start now.

@@ -194,9 +194,7 @@ impl Core {
             StateName::UndefinedStatus => count.undefined += 1,
             StateName::Idle | StateName::Started => {}
         }
-        if let Some(touched) = &mut slot.sync.touched {
-            touched.insert(job.event.task_key());
-        }
+        slot.left(&job, state, self.first_own);
         let module = slot.name();
         if state == StateName::UndefinedStatus && !expected_by_modules(&job.event.status) {
             let status = job.event.status.as_str().into();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mconn_model::{AppId, ModuleName, Preset, TaskKey};
 
 use super::dead::DeadLetters;
+use super::doubt::Doubts;
 use super::inventory::Inventory;
 use super::lane::Lane;
 
@@ -26,6 +27,7 @@ pub(crate) struct Slot {
     pub(crate) dead: DeadLetters,
     pub(crate) paused: bool,
     pub(crate) sync: SyncState,
+    pub(super) doubts: Doubts,
     pub(crate) count: Count,
 }
 
@@ -33,8 +35,8 @@ pub(crate) struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct SyncState {
     /// While Marathon's list is on its way: tasks whose jobs have ended since it was asked for. The list may be older
-    /// than what they did, so they are left alone.
-    pub(crate) touched: Option<HashSet<TaskKey>>,
+    /// than what they did, so they are left alone. With their app, unless the last one failed.
+    pub(crate) touched: Option<HashMap<TaskKey, Option<AppId>>>,
     /// Tasks whose removal a sync held back, and when.
     pub(crate) held: Option<(HashSet<TaskKey>, Duration)>,
 }
@@ -63,6 +65,7 @@ impl Slot {
             dead: DeadLetters::default(),
             paused: false,
             sync: SyncState::default(),
+            doubts: Doubts::default(),
             count: Count::default(),
         }
     }

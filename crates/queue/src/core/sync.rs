@@ -1,6 +1,6 @@
 //! Comparing what runs with what a module has done (spec/mconn.md section 12).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +18,13 @@ const AGREE_AFTER: Duration = Duration::from_secs(30);
 impl Core {
     /// A list of running tasks has been asked for on behalf of this module. False if one is on its way already.
     pub(crate) fn begin_sync(&mut self, slot: usize) -> bool {
+        let next = self.next_seq;
         let slot = &mut self.slots[slot];
         if slot.sync.touched.is_some() {
             return false;
         }
-        slot.sync.touched = Some(HashSet::new());
+        slot.sync.touched = Some(HashMap::new());
+        slot.doubts.begin(next);
         self.notices.push(Notice::SyncStarted { module: slot.setup.name.clone() });
         true
     }
@@ -39,7 +41,7 @@ impl Core {
     ///
     /// Takes time in proportion to both lists. Left alone are tasks of apps without an enabled preset, and tasks of
     /// which anything waits, runs, is about to be accepted, or has ended since the list was asked for. Nothing is wrong of
-    /// a source whose tasks are not all in the list.
+    /// a source whose tasks are not all in the list. What was left alone is looked at again when it is through.
     pub(crate) fn finish_sync(
         &mut self,
         slot: usize,
@@ -61,7 +63,7 @@ impl Core {
             if busy {
                 notices.push(Notice::SyncSkipped { module: name.clone(), task: task.task.clone() });
             }
-            busy || touched.contains(task)
+            busy || touched.contains_key(task)
         };
         let known = slot.inventory.tasks();
         let runs: HashSet<TaskKey> = running.tasks.iter().map(RunningTask::key).collect();
@@ -107,6 +109,7 @@ impl Core {
         } else {
             slot.sync.held = None;
         }
+        slot.keep_doubts(running, &runs, touched, self.outbox.undecided_events().map(|entry| &**entry));
         slot.count.sync_differences += (missing.len() + wrong.len()) as u64;
         for event in &missing {
             notices.push(Notice::SyncMissing { module: name.clone(), task: event.task.clone() });

@@ -1,5 +1,6 @@
 //! The task around the core: reads the clock, commits batches, spawns runs, fetches the list of running tasks.
 
+mod follow_up;
 mod log;
 mod run;
 mod sync;
@@ -152,6 +153,7 @@ impl Shell {
         loop {
             let now = self.clock.now();
             self.core.tick(now);
+            self.syncs.follow_up(self.core.take_follow_ups());
             self.syncs.tick(&mut self.core, now.mono);
             self.act(now);
             let wake = self.core.next_wake().into_iter().chain(self.syncs.next_wake()).min();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mconn_model::{AppId, SourceId, TaskId};
 use mconn_store::BoxFuture;
 
+use super::follow_up::FollowUps;
 use super::run::message;
 use super::{Reply, Shell, tell};
 use crate::core::Core;
@@ -58,6 +59,8 @@ pub enum SyncTrigger {
     LeaderChange,
     /// Events were missed, or had to be dropped.
     Missed,
+    /// An earlier sync could not decide all: a task was busy, or events of the last leader waited.
+    FollowUp,
     /// A preset was created, changed or removed.
     Preset,
     /// Somebody asked for it.
@@ -72,7 +75,7 @@ impl SyncTrigger {
 
     /// A list that is on its way already is as good as a new one, unless something has changed that it may be older than.
     fn may_join(self) -> bool {
-        !matches!(self, Self::Preset | Self::LeaderChange | Self::Missed)
+        !matches!(self, Self::Preset | Self::LeaderChange | Self::Missed | Self::FollowUp)
     }
 }
 
@@ -101,6 +104,7 @@ pub(super) struct Syncs {
     slots: usize,
     next_interval: Duration,
     retry: Option<(u32, Duration)>,
+    follow_ups: FollowUps,
     rng: fastrand::Rng,
 }
 
@@ -121,6 +125,7 @@ impl Syncs {
             slots,
             next_interval: now + interval,
             retry: None,
+            follow_ups: FollowUps::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -165,6 +170,13 @@ impl Syncs {
         self.fetch = Some(source.fetch());
     }
 
+    /// These modules want to be synced once more.
+    pub(super) fn follow_up(&mut self, slots: Vec<usize>) {
+        if self.source.is_some() {
+            self.follow_ups.want(slots);
+        }
+    }
+
     pub(super) fn tick(&mut self, core: &mut Core, now: Duration) {
         if now >= self.next_interval {
             self.next_interval = now + self.interval;
@@ -175,6 +187,10 @@ impl Syncs {
             self.retry = self.retry.map(|(failures, _)| (failures, Duration::MAX));
             self.request_all(core, SyncTrigger::Interval);
         }
+        if let Some(slots) = self.follow_ups.take(now) {
+            tracing::debug!(context = "Module", "a sync follows: the one before could not decide all");
+            self.request(core, slots, SyncTrigger::FollowUp, None);
+        }
     }
 
     pub(super) fn next_wake(&self) -> Option<Duration> {
@@ -182,7 +198,7 @@ impl Syncs {
             return None;
         }
         let retry = self.retry.map(|(_, at)| at).filter(|at| *at != Duration::MAX);
-        Some(retry.map_or(self.next_interval, |at| at.min(self.next_interval)))
+        retry.into_iter().chain(self.follow_ups.due()).chain([self.next_interval]).min()
     }
 
     fn failed(&mut self, automatic: bool, now: Duration) {

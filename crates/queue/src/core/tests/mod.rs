@@ -1,5 +1,6 @@
 //! The queue's rules, driven step by step. Time is a number that the test moves.
 
+mod doubts;
 mod events;
 mod failures;
 mod loss;
