@@ -11,7 +11,7 @@ use mconn_model::TaskEvent;
 use mconn_queue::{AcceptError, QueueHandle, SyncTrigger};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// First and longest pause before a refused batch is offered again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -74,10 +74,14 @@ async fn offer(takers: &mut watch::Receiver<Taker>, batch: &[TaskEvent]) {
             return;
         };
         let Err(refused) = queue.accept(batch.to_vec()).await else { return };
-        // A batch larger than the whole queue would be refused for ever: offer it piece by piece.
-        if let AcceptError::Full { limit } = refused
-            && batch.len() > limit.max(1)
-        {
+        // A batch larger than the whole queue would be refused for ever, and so would one with an event that the store never
+        // takes: offer it piece by piece.
+        let for_ever = match refused {
+            AcceptError::Full { limit } => batch.len() > limit.max(1),
+            AcceptError::TooLarge { .. } => true,
+            _ => false,
+        };
+        if for_ever {
             return accept_singly(&queue, batch).await;
         }
         // One that has ended is about to be replaced.
@@ -98,7 +102,14 @@ async fn offer(takers: &mut watch::Receiver<Taker>, batch: &[TaskEvent]) {
 
 async fn accept_singly(queue: &QueueHandle, batch: &[TaskEvent]) {
     for event in batch {
-        while queue.accept(vec![event.clone()]).await.is_err() && !queue.has_ended() {
+        while let Err(refused) = queue.accept(vec![event.clone()]).await
+            && !queue.has_ended()
+        {
+            if matches!(refused, AcceptError::TooLarge { .. }) {
+                let task: String = event.task.as_str().chars().take(200).collect();
+                error!(context = "QueueManager", "an event of Marathon's stream is left out, task {task:?}: {refused}");
+                break;
+            }
             tokio::time::sleep(PAUSE.0).await;
         }
     }
