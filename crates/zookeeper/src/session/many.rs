@@ -34,7 +34,11 @@ impl Session {
         let found = results.into_iter().zip(paths).map(|(result, path)| match result {
             zk::MultiReadResult::Data { data, stat } => Ok((data, Stat::of(&stat))),
             zk::MultiReadResult::Error { err } => Err(self.describe("read", path, &err)),
-            _ => Err(self.describe("read", path, &zk::Error::UnexpectedError("another kind of answer".to_owned()))),
+            _ => Err(self.describe(
+                "read",
+                path,
+                &zk::Error::UnexpectedError("another kind of answer".to_owned()),
+            )),
         });
         Ok(found.collect())
     }

@@ -16,6 +16,7 @@ mod many;
 mod open;
 mod types;
 
+pub(crate) use many::Found;
 pub use types::{Change, Done, Stat, State, States, Watch};
 
 use std::future::Future;

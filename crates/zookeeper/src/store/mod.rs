@@ -7,11 +7,13 @@
 mod engine;
 mod errors;
 mod journal;
+pub(crate) mod large;
 mod mirror;
-mod names;
+pub(crate) mod names;
+pub(crate) mod overlay;
 pub(crate) mod read;
 mod staged;
-mod take_over;
+pub(crate) mod take_over;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -53,15 +55,15 @@ struct State {
 
 /// The data of the node with the next place.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Next {
+pub(crate) struct Next {
     v: u32,
     /// Greater than every place ever used.
-    next: Option<u64>,
+    pub(crate) next: Option<u64>,
     /// The last batch.
     batch: Option<String>,
     /// That batch is committed but not in place yet: the number of its parts.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    staged: Option<usize>,
+    pub(crate) staged: Option<usize>,
 }
 
 impl ZookeeperStore {
@@ -113,6 +115,14 @@ impl ZookeeperStore {
         result
     }
 
+    /// Removes nodes that no batch writes, with everything below them.
+    pub(crate) async fn remove_folders(&self, paths: &[String]) -> Result<(), StoreError> {
+        let _turn = self.turn().await?;
+        // What is remembered has them yet.
+        drop(self.lock().take());
+        self.remove_all(paths.to_vec()).await.map_err(|error| self.remember(error))
+    }
+
     async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, StoreError> {
         let turn = self.turn.acquire().await;
         if let Some(error) = self.over.get() {
@@ -153,5 +163,9 @@ impl Store for ZookeeperStore {
 
     fn location(&self) -> String {
         format!("ZooKeeper {}", self.session.settings().place())
+    }
+
+    fn record_limit(&self) -> Option<usize> {
+        Some(engine::MAX_RECORD)
     }
 }

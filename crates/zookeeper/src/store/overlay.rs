@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn children_come_and_go() {
-        let node = |path: &str, data: Option<&str>| (path.to_owned(), data.map(|data| data.as_bytes().to_vec()));
+        let node =
+            |path: &str, data: Option<&str>| (path.to_owned(), data.map(|data| data.as_bytes().to_vec()));
         let overlay = Overlay::of(vec![
             vec![node("/a", Some("")), node("/a/new", Some("1")), node("/a/gone", None)],
             vec![node("/a/new/below", Some("2")), node("/a-b", Some("3")), node("/a/none", None)],
