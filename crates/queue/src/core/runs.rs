@@ -310,9 +310,14 @@ impl Core {
             failed_at: now.wall,
             superseded,
         };
-        if let Some(limit) = self.record_limit {
-            let over = Write::PutDeadLetter(Arc::new(letter.clone())).size().saturating_sub(limit);
-            letter.reason = reason[..reason.floor_char_boundary(reason.len().saturating_sub(over))].into();
+        // It is kept with half a reason rather than not at all.
+        while self
+            .record_limit
+            .is_some_and(|limit| Write::PutDeadLetter(Arc::new(letter.clone())).size() > limit)
+            && !letter.reason.is_empty()
+        {
+            letter.reason =
+                letter.reason[..letter.reason.floor_char_boundary(letter.reason.len() / 2)].into();
         }
         let letter = Arc::new(letter);
         let id = job.display_id.clone();

@@ -252,6 +252,8 @@ impl ZookeeperStore {
     /// One transaction.
     pub(super) async fn multi(&self, changes: &[Change]) -> Result<Vec<Done>, Error> {
         #[cfg(feature = "testing")]
+        self.step();
+        #[cfg(feature = "testing")]
         if self.steps.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) <= 0 {
             return Err(Error::new(ErrorKind::Expired, "stopped by the test"));
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use mconn_store::{StoreError, StoreErrorKind};
 
 use super::engine::{ATTEMPTS, MAX_TRANSACTION, Verdict, change};
-use super::errors::{is_deposed, over};
+use super::errors::{from_read, is_deposed, over};
 use super::mirror::Effect;
 use super::staged::{self, Part};
 use super::{Next, State, ZookeeperStore, names, read};
@@ -52,7 +52,19 @@ impl ZookeeperStore {
 
     /// Writes the parts of a batch that is not committed yet.
     async fn stage(&self, stage: &Stage) -> Result<(), StoreError> {
-        self.create_fenced(&stage.folder, Vec::new()).await?;
+        let create = [self.fence.check(), Change::Create { path: stage.folder.clone(), data: Vec::new() }];
+        match self.repeated(&create).await {
+            Err(error) if error.kind == ErrorKind::NoNode && !is_deposed(&error) => {
+                // Somebody has removed what is always there.
+                self.ensure_base().await?;
+                self.create_fenced(&stage.folder, Vec::new()).await?;
+            }
+            Err(error) if is_deposed(&error) => return Err(self.deposed(false)),
+            Err(error) if error.index.is_none() || error.kind != ErrorKind::NodeExists => {
+                return Err(from_read(&error));
+            }
+            _ => {}
+        }
         for (number, part) in stage.parts.iter().enumerate() {
             self.create_fenced(&part_path(&stage.folder, number), staged::encode(part)).await?;
         }

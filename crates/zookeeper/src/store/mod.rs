@@ -43,6 +43,8 @@ pub struct ZookeeperStore {
     batches: AtomicU64,
     #[cfg(feature = "testing")]
     steps: std::sync::atomic::AtomicI64,
+    #[cfg(feature = "testing")]
+    hook: Mutex<Option<crate::testing::Hook>>,
 }
 
 /// What is remembered between calls.
@@ -80,6 +82,8 @@ impl ZookeeperStore {
             batches: AtomicU64::new(0),
             #[cfg(feature = "testing")]
             steps: std::sync::atomic::AtomicI64::new(i64::MAX),
+            #[cfg(feature = "testing")]
+            hook: Mutex::default(),
         }
     }
 
@@ -94,6 +98,25 @@ impl ZookeeperStore {
     #[cfg(feature = "testing")]
     pub fn was_stopped(&self) -> bool {
         self.steps.load(Ordering::SeqCst) < 0
+    }
+
+    /// Before the transaction after so many more, this is done once. For tests of trouble in the middle.
+    #[cfg(feature = "testing")]
+    pub fn before_step(&self, transactions: usize, what: impl FnOnce() + Send + 'static) {
+        let mut hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        *hook = Some(crate::testing::Hook::new(transactions, what));
+    }
+
+    /// Whether that transaction has not come yet.
+    #[cfg(feature = "testing")]
+    pub fn awaits_step(&self) -> bool {
+        self.hook.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    #[cfg(feature = "testing")]
+    fn step(&self) {
+        let mut hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        *hook = hook.take().and_then(crate::testing::Hook::step);
     }
 
     async fn load_now(&self) -> Result<Contents, StoreError> {
