@@ -11,8 +11,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::core::{Core, Inventory, Now};
 use crate::{LaneItem, ModuleSetup, ModuleView, Notice, QueueItem, Stats, SyncTrigger};
 
-/// Why events were not accepted, or not known to be. Sending them again is right: what was kept after all is known by its
-/// id.
+/// Why events were not accepted, or not known to be. Sending them again is right, except when one is too large: what was kept
+/// after all is known by its id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
     /// Too many events wait.
@@ -28,6 +28,14 @@ pub enum AcceptError {
     Store {
         /// What it said.
         reason: String,
+    },
+    /// The store will never take it. The only one of these errors after which sending again makes no sense.
+    #[error("an event of {size} bytes is too large: the store takes events of at most {limit} bytes")]
+    TooLarge {
+        /// Bytes of the event, as it would be stored.
+        size: usize,
+        /// The most that an event may have.
+        limit: usize,
     },
     /// The queue is shutting down, or did not answer in time.
     #[error("the queue does not answer: this node is shutting down or overloaded")]
@@ -45,6 +53,14 @@ pub enum CommandError {
     Store {
         /// What it said.
         reason: String,
+    },
+    /// The store will never take it.
+    #[error("a preset of {size} bytes is too large: the store takes at most {limit} bytes in one record")]
+    TooLarge {
+        /// Bytes of the preset, as it would be stored.
+        size: usize,
+        /// The most that a record may have.
+        limit: usize,
     },
     /// It makes no sense as things stand.
     #[error("{0}")]

@@ -109,6 +109,8 @@ pub enum Notice {
     CleanupDone { module: ModuleName, task: TaskId, added: bool },
     /// The store refuses; intake answers 503 until it recovers.
     StoreTrouble { reason: Arc<str>, retry_in: Duration },
+    /// The store will never take a write: it was left out, and the rest goes on.
+    WriteRefused { what: Arc<str>, reason: Arc<str> },
     /// The store works again.
     StoreRecovered,
 }

@@ -12,7 +12,7 @@ use mconn_queue::{
     AcceptError, CommandError, ModuleSetup, Notice, PresetChange, QueueHandle, QueueTask, RunningList,
     RunningTask, RunningTasks, Settings, SyncError, SyncOutcome, SyncTrigger,
 };
-use mconn_store::{MemoryStore, Store, StoreError, StoreErrorKind};
+use mconn_store::{Contents, MemoryStore, Store, StoreError, StoreErrorKind, Write};
 use serde_json::{Map, json};
 use tokio_util::sync::CancellationToken;
 
@@ -86,6 +86,16 @@ async fn node(store: Arc<MemoryStore>) -> Node {
 }
 
 async fn node_with(store: Arc<MemoryStore>, settings: Settings, concurrency: usize) -> Node {
+    node_on(store.clone(), store, settings, concurrency).await
+}
+
+/// On a store that may be another one, or stand before this one.
+async fn node_on(
+    on: Arc<dyn Store>,
+    store: Arc<MemoryStore>,
+    settings: Settings,
+    concurrency: usize,
+) -> Node {
     let cancel = CancellationToken::new();
     let source = Arc::new(Source::default());
     let cancelled = Arc::new(AtomicUsize::new(0));
@@ -94,7 +104,7 @@ async fn node_with(store: Arc<MemoryStore>, settings: Settings, concurrency: usi
     let (queue, task) = mconn_queue::start(
         settings,
         vec![setup],
-        store.clone() as Arc<dyn Store>,
+        on,
         Some(source.clone()),
         Duration::from_secs(10),
         cancel.clone(),
@@ -379,4 +389,99 @@ async fn a_task_that_died_between_two_processes_leaves_the_inventory_at_once() {
     let fetches = second.source.fetches.load(Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(300)).await;
     assert_eq!(second.source.fetches.load(Ordering::SeqCst), fetches + 1);
+}
+
+/// Does not take what is called like this, and may take its time.
+struct Picky {
+    store: Arc<MemoryStore>,
+    refuses: &'static str,
+    hangs: bool,
+}
+
+impl Store for Picky {
+    fn load(&self) -> BoxFuture<'_, Result<Contents, StoreError>> {
+        self.store.load()
+    }
+
+    fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<(), StoreError>> {
+        if self.hangs {
+            return Box::pin(std::future::pending());
+        }
+        match batch.iter().position(|write| write.to_string().contains(self.refuses)) {
+            Some(write) => {
+                let error = StoreError::new(StoreErrorKind::Refused { write }, "not that one");
+                Box::pin(std::future::ready(Err(error)))
+            }
+            None => self.store.commit(batch),
+        }
+    }
+
+    fn location(&self) -> String {
+        "picky".to_owned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_the_store_never_takes_costs_itself_alone() {
+    let store = Arc::new(MemoryStore::new());
+    let picky = Picky { store: store.clone(), refuses: "item \"ok-bad\"", hangs: false };
+    let node = node_on(Arc::new(picky), store, Settings::default(), 1).await;
+    node.preset().await;
+    node.queue
+        .accept(vec![event("ok-bad", "TASK_RUNNING", 1), event("ok", "TASK_RUNNING", 2)])
+        .await
+        .unwrap();
+    node.until_idle().await;
+    node.queue.accept(vec![event("ok-later", "TASK_RUNNING", 3)]).await.unwrap();
+    node.until_idle().await;
+    assert_eq!(node.items(), ["ok", "ok-bad", "ok-later"]);
+    node.cancel.cancel();
+    node.task.join().await.unwrap();
+    let stored = node.store.contents();
+    assert_eq!((stored.items.len(), stored.journal.len()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_store_never_takes_is_told_so() {
+    let store = Arc::new(MemoryStore::new());
+    let picky = Picky { store: store.clone(), refuses: "event ok-bad", hangs: false };
+    let node = node_on(Arc::new(picky), store, Settings::default(), 1).await;
+    node.preset().await;
+    let refused = node.queue.accept(vec![event("ok-bad", "TASK_RUNNING", 1)]).await;
+    assert_eq!(refused, Err(AcceptError::Store { reason: "not that one".to_owned() }));
+    node.queue.accept(vec![event("ok", "TASK_RUNNING", 2)]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_run_outlives_a_deposed_queue() {
+    let node = node_with(Arc::default(), Settings::default(), 2).await;
+    node.preset().await;
+    node.queue.accept(vec![event("hang", "TASK_RUNNING", 1)]).await.unwrap();
+    node.until("it runs", async || node.queue.stats().await.unwrap().modules[0].active == 1).await;
+    node.store.refuse(Some(StoreError::new(StoreErrorKind::Deposed, "another node leads now")));
+    assert_eq!(node.queue.accept(vec![event("ok", "TASK_RUNNING", 2)]).await, Err(AcceptError::NoAnswer));
+    assert_eq!(node.task.join().await.unwrap_err().kind, StoreErrorKind::Deposed);
+    assert_eq!(node.cancelled.load(Ordering::SeqCst), 1, "its future is dropped by then");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_queue_that_ends() {
+    // Which of end and command is seen first is left to chance.
+    for _ in 0..20 {
+        let store = Arc::new(MemoryStore::new());
+        let picky = Picky { store: store.clone(), refuses: "nothing", hangs: true };
+        let node = node_on(Arc::new(picky), store, Settings::default(), 1).await;
+        // Its batch is never written, so the end takes as long as it may.
+        let accepting = tokio::spawn({
+            let queue = node.queue.clone();
+            async move { queue.accept(vec![event("ok", "TASK_RUNNING", 1)]).await }
+        });
+        tokio::task::yield_now().await;
+        node.cancel.cancel();
+        let began = tokio::time::Instant::now();
+        let _ = node.queue.stats().await;
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert_eq!(node.task.join().await.unwrap_err().kind, StoreErrorKind::Unavailable);
+        assert!(accepting.await.unwrap().is_err());
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mconn_model::{AppId, InventoryItem, ModuleName, Preset, TaskEvent, TaskId, TaskStatus, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::{Contents, DeadLetter, Document, JournalEntry, Seq, Store, Write};
+use crate::{Contents, DeadLetter, Document, JournalEntry, Seq, Store, StoreErrorKind, Write};
 
 /// Runs the whole suite. `reopen` closes the store, if it is open, and opens the same data again; the first call finds
 /// nothing there.
@@ -34,6 +34,7 @@ where
     let store = replacing(store, &mut reopen).await;
     let store = removing(store, &mut reopen).await;
     let store = large(store, &mut reopen).await;
+    let store = largest(store, &mut reopen).await;
     awkward_keys(store, &mut reopen).await;
 }
 
@@ -161,6 +162,58 @@ where
     contents.items = keys.iter().map(|key| (module("Test"), item(key, json!(key)))).collect();
     contents.items.sort_by(|a, b| a.1.key.cmp(&b.1.key));
     let _store = check_contents(store, reopen, &contents, "awkward keys").await;
+}
+
+/// A record as large as the store says is kept. A much larger one is refused by name, with its whole batch, and the store goes on;
+/// where there is no limit it is kept.
+async fn largest<S: Store, F, Fut>(store: S, reopen: &mut F) -> S
+where
+    F: FnMut(Option<S>) -> Fut,
+    Fut: Future<Output = S>,
+{
+    const LARGE: usize = 2_500_000;
+    let contents = store.load().await.expect("a store loads");
+    let put = |key: &str, size: usize| {
+        let write = |data: Value| Write::PutItem { module: module("Test"), item: item(key, data) };
+        let frame = write(json!("")).size();
+        write(json!("x".repeat(size - frame)))
+    };
+    let remove = |key: &str| Write::RemoveItem { module: module("Test"), key: key.into() };
+    let limit = store.record_limit();
+    let fits = put("fits", limit.unwrap_or(LARGE));
+    assert_eq!(fits.size(), limit.unwrap_or(LARGE));
+    store.commit(vec![fits.clone()]).await.expect("a record of the largest size");
+    let mut with_it = contents.clone();
+    if let Write::PutItem { module, item } = fits {
+        with_it.items.insert(0, (module, item));
+    }
+    let store = check_contents(store, reopen, &with_it, "a record of the largest size").await;
+    store.commit(vec![remove("fits")]).await.expect("its removal");
+    let Some(limit) = limit else { return store };
+
+    let mut text = event("large");
+    text.host = Some("x".repeat(2 * limit).into());
+    let entry = JournalEntry { event: Arc::new(text.clone()), ..(*entry(7_000)).clone() };
+    let letter = DeadLetter { event: Arc::new(text), seq: Seq(7_000), ..(*letter()).clone() };
+    let preset = Preset { options: json!("x".repeat(2 * limit)), ..(*preset("/large")).clone() };
+    let too_large = [
+        put("large", 2 * limit),
+        Write::Append(Arc::new(entry)),
+        Write::PutDeadLetter(Arc::new(letter)),
+        Write::PutPreset(Arc::new(preset)),
+    ];
+    for write in too_large {
+        let batch = vec![put("small", 1_000), remove("none"), write.clone(), put("small", 1_000)];
+        let error = store.commit(batch).await.expect_err("more than the largest size");
+        assert_eq!(error.kind, StoreErrorKind::Refused { write: 2 }, "{write}: {error}");
+        assert_eq!(
+            store.load().await.expect("a store loads"),
+            contents,
+            "{write}: nothing of its batch is kept"
+        );
+        store.commit(vec![put("small", 1_000), remove("small")]).await.expect("the store goes on");
+    }
+    check_contents(store, reopen, &contents, "after records that were too large").await
 }
 
 fn everything() -> Vec<Write> {

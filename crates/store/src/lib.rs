@@ -18,6 +18,7 @@ pub mod contract;
 mod document;
 mod memory;
 mod record;
+mod size;
 
 pub use document::{Document, DocumentError, FORMAT, SCHEMA_VERSION};
 pub use futures_util::future::BoxFuture;
@@ -27,6 +28,7 @@ pub use record::{
     decode_preset, encode_dead_letter, encode_item, encode_journal_entry, encode_preset,
     task_event_from_json, task_event_to_json,
 };
+pub use size::event_fits;
 
 use std::sync::Arc;
 
@@ -129,6 +131,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Where the data lie, for log and API. No secrets.
     fn location(&self) -> String;
+
+    /// The most bytes that one record may have ([`Write::size`]), if there is a limit. A batch with a write that is much larger
+    /// fails with [`StoreErrorKind::Refused`] for ever, so whoever makes records looks first.
+    fn record_limit(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Why a store did not do what it was asked.
@@ -155,6 +163,12 @@ pub enum StoreErrorKind {
     Unavailable,
     /// The batch may or may not be in the store. Trying again later makes sense: writes are idempotent.
     Unknown,
+    /// This write of the batch, counted from 0, will not be taken however often it is tried: it is too large, or the store does
+    /// not let us write at its place. Nothing of the batch is in the store, and the rest may be tried again at once.
+    Refused {
+        /// Which.
+        write: usize,
+    },
     /// What is stored cannot be trusted. Needs the operator.
     Corrupt,
     /// Written by a newer version of mconn.

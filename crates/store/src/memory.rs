@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mconn_model::{AppId, InventoryItem, ModuleName, Preset};
 
-use crate::{BoxFuture, Contents, DeadLetter, JournalEntry, Seq, Store, StoreError, Write};
+use crate::{BoxFuture, Contents, DeadLetter, JournalEntry, Seq, Store, StoreError, StoreErrorKind, Write};
 
 /// Everything in memory, applied under one lock that is never held across an await.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    record_limit: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +31,12 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that takes no record of more bytes.
+    #[must_use]
+    pub fn with_record_limit(limit: usize) -> Self {
+        Self { record_limit: Some(limit), ..Self::default() }
     }
 
     /// From now on every commit fails with this error, or works again with `None`. For tests of what happens then.
@@ -118,6 +125,11 @@ impl Store for MemoryStore {
             if let Some(error) = &state.refusal {
                 return Err(error.clone());
             }
+            let large = |write: &Write| self.record_limit.is_some_and(|limit| write.size() > limit);
+            if let Some(index) = batch.iter().position(large) {
+                let text = format!("{} is too large for the store in memory", batch[index]);
+                return Err(StoreError::new(StoreErrorKind::Refused { write: index }, text));
+            }
             state.commits += 1;
             for write in batch {
                 state.apply(write);
@@ -128,5 +140,9 @@ impl Store for MemoryStore {
 
     fn location(&self) -> String {
         "memory".to_owned()
+    }
+
+    fn record_limit(&self) -> Option<usize> {
+        self.record_limit
     }
 }

@@ -133,6 +133,11 @@ impl TaskDto<'_> {
     }
 }
 
+/// Bytes of its JSON.
+pub(crate) fn event_size(event: &TaskEvent) -> usize {
+    to_bytes(&TaskDto::from(event)).len()
+}
+
 /// The seven fields as JSON, in the original's spelling, and `source` where there is one.
 #[must_use]
 pub fn task_event_to_json(event: &TaskEvent) -> Value {
@@ -153,7 +158,7 @@ struct PresetDto {
     app_id: String,
     module_name: String,
     #[serde(default)]
-    status: Option<String>,
+    status: Value,
     #[serde(default)]
     options: Value,
     #[serde(default)]
@@ -168,7 +173,7 @@ pub fn encode_preset(preset: &Preset) -> Vec<u8> {
     let dto = PresetDto {
         app_id: preset.app.as_str().to_owned(),
         module_name: preset.module.as_str().to_owned(),
-        status: Some(preset.status.to_string()),
+        status: Value::String(preset.status.to_string()),
         options: preset.options.clone(),
         last_edit: preset.last_edit.map_or(Value::Bool(false), |t| t.as_millis().into()),
         extra: preset.extra.clone(),
@@ -185,7 +190,8 @@ pub fn decode_preset(bytes: &[u8]) -> Result<Preset, RecordError> {
     Ok(Preset {
         app: AppId::parse(&dto.app_id).map_err(|e| RecordError::new("preset", e))?,
         module: ModuleName::new(&dto.module_name).map_err(|e| RecordError::new("preset", e))?,
-        status: dto.status.unwrap_or_default().as_str().into(),
+        // One that is no text acts as disabled, like none (spec/mconn.md section 8).
+        status: dto.status.as_str().unwrap_or_default().into(),
         options: dto.options,
         last_edit: dto.last_edit.as_i64().map(Timestamp::from_millis),
         extra: dto.extra,

@@ -16,6 +16,8 @@ fn text(bytes: &[u8]) -> &str {
 async fn the_memory_store_keeps_the_contract() {
     // Nothing survives a process here, so opening again is keeping the same value.
     contract::check(|store: Option<MemoryStore>| async { store.unwrap_or_default() }).await;
+    let limited = || MemoryStore::with_record_limit(250_000);
+    contract::check(|store: Option<MemoryStore>| async { store.unwrap_or_else(limited) }).await;
 }
 
 #[test]
@@ -32,6 +34,10 @@ fn presets_have_the_originals_shape() {
 
 #[test]
 fn a_preset_without_status_is_disabled() {
+    for status in ["1", "true", "null", "[\"enabled\"]"] {
+        let text = format!(r#"{{"appId":"web","moduleName":"Test","status":{status}}}"#);
+        assert!(!decode_preset(text.as_bytes()).unwrap().is_enabled(), "{status}");
+    }
     let preset = decode_preset(br#"{"appId":"web","moduleName":"Test"}"#).unwrap();
     assert!(!preset.is_enabled());
     assert_eq!(preset.app.as_str(), "/web");

@@ -18,6 +18,13 @@ pub(crate) const STATUS_UPDATE: &str = "status_update_event";
 /// The event type that says that Marathon has a new leader.
 pub(crate) const REGISTERED: &str = "scheduler_registered_event";
 
+/// Bytes of a text that is kept as it came. What Marathon sends has some 50; the text is stored several times over, shown and
+/// logged.
+const MAX_TEXT: usize = 4096;
+
+/// Ports of a task.
+const MAX_PORTS: usize = 4096;
+
 /// An event as it was posted.
 #[derive(Debug, Default)]
 pub(crate) struct PostedEvent<'a> {
@@ -127,21 +134,27 @@ impl<'a> PostedEvent<'a> {
             app,
             host: match self.host {
                 Field::Absent | Field::Null => None,
-                Field::Text(text) => Some(Arc::from(&*text)),
+                Field::Text(text) => Some(short("host", &text)?),
                 Field::Integer(_) | Field::Wrong(_) => return Err(refuse("host must be a text")),
             },
             ports: match self.ports {
                 Ports::None => Vec::new(),
+                Ports::List(ports) if ports.len() > MAX_PORTS => {
+                    return Err(refuse(format!(
+                        "ports has {} numbers, at most {MAX_PORTS} are taken",
+                        ports.len()
+                    )));
+                }
                 Ports::List(ports) => ports,
                 Ports::Wrong => return Err(refuse("ports must be an array of numbers from 0 to 65535")),
             },
             event_type: match self.kind {
-                Field::Text(text) => Some(Arc::from(&*text)),
+                Field::Text(text) => Some(short("eventType", &text)?),
                 _ => None,
             },
             timestamp: match self.timestamp {
                 Field::Absent | Field::Null => None,
-                Field::Text(text) => Some(EventTimestamp::Text(Arc::from(&*text))),
+                Field::Text(text) => Some(EventTimestamp::Text(short("timestamp", &text)?)),
                 Field::Integer(millis) => Some(EventTimestamp::Millis(millis)),
                 Field::Wrong(_) => {
                     return Err(refuse("timestamp must be a text or a number of milliseconds"));
@@ -160,6 +173,13 @@ fn required<'a>(name: &'static str, field: Field<'a>) -> Result<Cow<'a, str>, Pr
         Field::Integer(_) => Err(refuse(format!("{name} is a number, a text is needed"))),
         Field::Wrong(what) => Err(refuse(format!("{name} is {what}, a text is needed"))),
     }
+}
+
+fn short(name: &'static str, text: &str) -> Result<Arc<str>, Problem> {
+    if text.len() > MAX_TEXT {
+        return Err(refuse(format!("{name} has {} bytes, at most {MAX_TEXT} are taken", text.len())));
+    }
+    Ok(text.into())
 }
 
 fn refuse(reason: impl Into<Cow<'static, str>>) -> Problem {
@@ -363,6 +383,25 @@ mod tests {
                 && (timestamp.is_null() || timestamp.is_string() || timestamp.is_i64());
             prop_assert_eq!(event.into_task_event(None).is_ok(), fits, "{}", body);
         }
+    }
+
+    #[test]
+    fn texts_and_lists_have_a_limit() {
+        let read = |field: &str, value: serde_json::Value| {
+            let mut body = serde_json::json!({
+                "eventType": STATUS_UPDATE, "taskId": "t", "taskStatus": "TASK_RUNNING", "appId": "/a",
+            });
+            body[field] = value;
+            let posted = Posted { bytes: body.to_string().into(), kind: Kind::Json };
+            PostedEvent::read(&posted).expect("it is JSON").into_task_event(None)
+        };
+        for field in ["eventType", "host", "timestamp", "taskId", "taskStatus"] {
+            let text = |bytes: usize| serde_json::Value::from("x".repeat(bytes));
+            assert!(read(field, text(4096)).is_ok(), "{field}");
+            assert!(read(field, text(4097)).is_err(), "{field}");
+        }
+        assert!(read("ports", vec![1_u16; 4096].into()).is_ok());
+        assert!(read("ports", vec![1_u16; 4097].into()).is_err());
     }
 
     fn value() -> impl Strategy<Value = serde_json::Value> {

@@ -125,6 +125,12 @@ impl Problem {
             .hint("GET /v1/module/list names the loaded modules; names are case-sensitive")
     }
 
+    /// It can be read, but not stored: trying again makes no sense.
+    fn too_large(error: &impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Cause::TooLarge, error.to_string())
+            .hint("nothing has changed: send less in one request")
+    }
+
     /// What to do about it.
     pub(crate) fn hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
         Self { hint: Some(hint.into()), ..self }
@@ -157,6 +163,7 @@ impl From<CommandError> for Problem {
             CommandError::UnknownModule(name) => Self::unknown_module(&name),
             CommandError::Store { .. } => Self::unavailable(Cause::Store, error.to_string())
                 .hint("nothing has changed; the node's log says what is wrong with the store"),
+            CommandError::TooLarge { .. } => Self::too_large(&error),
             CommandError::Refused(reason) => Self::new(StatusCode::CONFLICT, Cause::Conflict, reason),
             CommandError::NoAnswer => {
                 Self::unavailable(Cause::Timeout, error.to_string()).hint("try again in a second")
@@ -168,6 +175,7 @@ impl From<CommandError> for Problem {
 impl From<AcceptError> for Problem {
     fn from(error: AcceptError) -> Self {
         let cause = match error {
+            AcceptError::TooLarge { .. } => return Self::too_large(&error),
             AcceptError::Full { .. } => Cause::Overloaded,
             AcceptError::Store { .. } => Cause::Store,
             AcceptError::NoAnswer => Cause::Timeout,

@@ -79,10 +79,9 @@ impl ErrorKind {
             | zk::Error::NoWatcher
             | zk::Error::QuotaExceeded
             | zk::Error::Throttled
-            | zk::Error::MarshallingError
             | zk::Error::Unimplemented
-            | zk::Error::ReconfigDisabled
-            | zk::Error::UnexpectedErrorCode(_) => Self::Refused,
+            | zk::Error::ReconfigDisabled => Self::Refused,
+            // An answer that we do not understand tells nothing about what was done.
             _ => Self::Unknown,
         }
     }
@@ -123,6 +122,8 @@ mod tests {
             zk::Error::SessionMoved,
             zk::Error::SessionExpired,
             zk::Error::RuntimeInconsistent,
+            zk::Error::MarshallingError,
+            zk::Error::UnexpectedErrorCode(-99),
             zk::Error::UnexpectedError("x".to_owned()),
         ] {
             assert!(!ErrorKind::of(&error).changed_nothing(), "{error}");

@@ -27,7 +27,7 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind};
 pub use fence::{Fence, claim};
-pub use import::{Original, find_original, read_original};
+pub use import::{Dropped, Original, find_original, read_original};
 pub use session::{Change, Done, Session, Stat, State, States, Watch};
 pub use settings::{Digest, Host, Settings, SettingsError};
 pub use store::ZookeeperStore;

@@ -1,6 +1,7 @@
 //! Real ZooKeeper ensembles on loopback, for tests: [`crate::local`] in a temporary directory, waited for, and with a panic where
 //! a test cannot go on. And links to them that can be troubled.
 
+mod hook;
 mod link;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 
 pub use crate::local::Options;
 use crate::local::{self, LocalError, Process};
+pub(crate) use hook::Hook;
 pub use link::{Link, Proxy};
 
 /// How long a server may take to serve.

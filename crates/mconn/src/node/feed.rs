@@ -14,7 +14,7 @@ use mconn_queue::{AcceptError, QueueHandle, SyncTrigger};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::heard::Heard;
 
@@ -235,20 +235,32 @@ async fn offer(takers: &mut watch::Receiver<Taker>, batch: &[TaskEvent]) -> bool
     }
 }
 
-/// A batch larger than the whole queue would be refused for ever: it is offered piece by piece.
+/// A batch larger than the whole queue would be refused for ever, and so would one with an event that the store never takes:
+/// it is offered piece by piece.
 async fn accept(queue: &QueueHandle, batch: &[TaskEvent]) -> Result<(), AcceptError> {
-    match queue.accept(batch.to_vec()).await {
-        Err(AcceptError::Full { limit }) if batch.len() > limit.max(1) => {
-            accept_singly(queue, batch).await;
-            if queue.has_ended() { Err(AcceptError::NoAnswer) } else { Ok(()) }
-        }
-        answer => answer,
+    let Err(refused) = queue.accept(batch.to_vec()).await else { return Ok(()) };
+    let for_ever = match refused {
+        AcceptError::Full { limit } => batch.len() > limit.max(1),
+        AcceptError::TooLarge { .. } => true,
+        _ => false,
+    };
+    if !for_ever {
+        return Err(refused);
     }
+    accept_singly(queue, batch).await;
+    if queue.has_ended() { Err(AcceptError::NoAnswer) } else { Ok(()) }
 }
 
 async fn accept_singly(queue: &QueueHandle, batch: &[TaskEvent]) {
     for event in batch {
-        while queue.accept(vec![event.clone()]).await.is_err() && !queue.has_ended() {
+        while let Err(refused) = queue.accept(vec![event.clone()]).await
+            && !queue.has_ended()
+        {
+            if matches!(refused, AcceptError::TooLarge { .. }) {
+                let task: String = event.task.as_str().chars().take(200).collect();
+                error!(context = "QueueManager", "an event of Marathon's stream is left out, task {task:?}: {refused}");
+                break;
+            }
             tokio::time::sleep(PAUSE.0).await;
         }
     }

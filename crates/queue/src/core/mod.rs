@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mconn_model::{ModuleName, TaskEvent, TaskKey, Timestamp};
-use mconn_store::{Contents, JournalEntry, Seq, Write};
+use mconn_store::{Contents, JournalEntry, Seq, Write, event_fits};
 
 use self::dedupe::Dedupe;
 use self::doubt::Inherited;
@@ -31,7 +31,7 @@ pub(crate) use self::inventory::Inventory;
 use self::journal::Journal;
 use self::lane::{Job, Origin, Phase};
 pub(crate) use self::outbox::BatchNo;
-use self::outbox::{Outbox, Request};
+use self::outbox::{Outbox, Request, TakenOut};
 pub(crate) use self::runs::{RunEnd, RunKey, Start};
 use self::slot::Slot;
 pub(crate) use self::slot::SlotSetup;
@@ -53,7 +53,12 @@ pub(crate) enum Refused {
     Full,
     /// The store is in trouble.
     Store,
+    /// The store will not take a record of this size.
+    TooLarge { size: usize, limit: usize },
 }
+
+/// Of the largest record, what an event may take: a dead letter holds it, an id that is made of its fields, and a reason.
+const EVENT_SHARE: usize = 3;
 
 #[derive(Debug, Default)]
 struct Counters {
@@ -89,6 +94,8 @@ pub(crate) struct Core {
     notices: Vec<Notice>,
     in_flight_writes: usize,
     fullness: Fullness,
+    /// The most bytes that the store takes in one record, if there is a limit.
+    record_limit: Option<usize>,
     /// Nothing is started any more.
     ending: bool,
 }
@@ -126,6 +133,7 @@ impl Core {
             notices: Vec::new(),
             in_flight_writes: 0,
             fullness: Fullness::default(),
+            record_limit: None,
             ending: false,
         };
         core.take_over(contents);
@@ -134,6 +142,11 @@ impl Core {
         }
         core.pump_all(now);
         core
+    }
+
+    /// From now on no record of more bytes is made.
+    pub(crate) fn limit_records(&mut self, limit: Option<usize>) {
+        self.record_limit = limit;
     }
 
     fn take_over(&mut self, contents: Contents) {
@@ -179,6 +192,12 @@ impl Core {
         if self.outbox.refuses(now.mono) {
             self.counters.refused_store += events.len() as u64;
             return Err(Refused::Store);
+        }
+        if let Some(limit) = self.record_limit.map(|limit| limit / EVENT_SHARE)
+            && let Some(size) = events.iter().find_map(|event| event_fits(event, limit).err())
+        {
+            self.counters.refused_store += events.len() as u64;
+            return Err(Refused::TooLarge { size, limit });
         }
         let waiting = self.journal.len() + self.outbox.undecided();
         if waiting + events.len() > self.settings.journal_limit {
@@ -313,6 +332,39 @@ impl Core {
                 Write::RemovePreset { module: module.clone(), app: app.clone() }
             }
         });
+        self.taken_back(requests);
+        self.notices.push(Notice::StoreTrouble { reason: reason.into(), retry_in: pause });
+        last
+    }
+
+    /// The store will never take one write of the batch under way, and has taken nothing of it. Gives the batch without it, to be
+    /// sent again; or as [`Core::commit_failed`] the last number to be answered with an error, if somebody waits for that write.
+    pub(crate) fn commit_refused(
+        &mut self,
+        write: usize,
+        reason: &str,
+        now: Now,
+    ) -> Result<Vec<Write>, BatchNo> {
+        let (refused, again) = match self.outbox.take_out(write) {
+            TakenOut::Result(refused, writes) => {
+                self.in_flight_writes = writes.len();
+                (refused, Ok(writes))
+            }
+            TakenOut::Request(refused) => {
+                let last = self.outbox.open_no();
+                // Nothing is in the store that had to be undone, and nothing keeps the rest from trying again at once.
+                let requests = self.outbox.take_back(|_| None);
+                self.taken_back(requests);
+                (refused, Err(last))
+            }
+            TakenOut::Nothing => return Err(self.commit_failed(reason, now)),
+        };
+        self.notices.push(Notice::WriteRefused { what: refused.to_string().into(), reason: reason.into() });
+        again
+    }
+
+    /// What somebody had asked for and has not got, newest first.
+    fn taken_back(&mut self, requests: Vec<Request>) {
         for request in requests {
             match request {
                 Request::Event(entry) => {
@@ -327,8 +379,6 @@ impl Core {
                 }
             }
         }
-        self.notices.push(Notice::StoreTrouble { reason: reason.into(), retry_in: pause });
-        last
     }
 
     /// Time has passed: retries that are due, the oldest event's time, the next attempt at the store.

@@ -3,7 +3,8 @@
 //! One batch is on its way at a time; everything that arrives meanwhile shares the next one (group commit). A batch has
 //! two kinds of writes. *Requests* (an event, a preset) belong to somebody who waits for an answer: if the batch fails
 //! they are taken back and answered with an error. *Results* (a finished run, an inventory item) have happened already:
-//! if the batch fails they go into the next one, for as long as it takes.
+//! if the batch fails they go into the next one, for as long as it takes. Only what the store says it will never take is left
+//! out, or nothing would be written any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,24 @@ struct Batch {
     events: usize,
     request_writes: Vec<Write>,
     results: Vec<Write>,
+}
+
+impl Batch {
+    /// Results first: among them is what takes a failed batch back, and that must not undo what was asked for since.
+    fn writes(&self) -> Vec<Write> {
+        self.results.iter().chain(&self.request_writes).cloned().collect()
+    }
+}
+
+/// What the store will not take, and how to go on without it.
+#[derive(Debug)]
+pub(crate) enum TakenOut {
+    /// A result. The batch under way is to be sent again like this, and keeps its number.
+    Result(Write, Vec<Write>),
+    /// A request: somebody waits for it, and the whole batch is to be taken back.
+    Request(Write),
+    /// There is no such write in the batch.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -83,10 +102,8 @@ impl Outbox {
         if empty || self.in_flight.is_some() || self.trouble.is_some_and(|(_, until)| now < until) {
             return None;
         }
-        let mut batch = std::mem::take(&mut self.open);
-        // Results first: among them is what takes a failed batch back, and that must not undo what was asked for since.
-        let mut writes = batch.results.clone();
-        writes.append(&mut batch.request_writes);
+        let batch = std::mem::take(&mut self.open);
+        let writes = batch.writes();
         self.in_flight = Some(batch);
         let no = self.open_no;
         self.open_no = BatchNo(no.0 + 1);
@@ -99,18 +116,40 @@ impl Outbox {
         (requests, self.trouble.take().is_some())
     }
 
-    /// The batch on its way failed. All requests of it and of the open batch are to be taken back, newest first: later
-    /// ones may build on earlier ones. `undo` has the writes that make the store agree, should the failed batch have
-    /// reached it after all. Returns the requests and the pause before the next attempt.
+    /// The batch on its way failed. Its requests are taken back as in [`Outbox::take_back`]; `undo` has the writes that make the
+    /// store agree, should the failed batch have reached it after all. Returns the requests and the pause before the next
+    /// attempt.
     pub(crate) fn failed(
         &mut self,
         now: Duration,
         undo: impl Fn(&Request) -> Write,
     ) -> (Vec<Request>, Duration) {
+        let requests = self.take_back(|request| Some(undo(request)));
+        let failures = self.trouble.map_or(0, |(failures, _)| failures);
+        let pause = TROUBLE_MAX.min(TROUBLE_BASE * 2_u32.saturating_pow(failures));
+        self.trouble = Some((failures + 1, now + pause));
+        (requests, pause)
+    }
+
+    /// The store will never take this write of the batch on its way, and has taken nothing of it.
+    pub(crate) fn take_out(&mut self, write: usize) -> TakenOut {
+        let Some(batch) = &mut self.in_flight else { return TakenOut::Nothing };
+        if write < batch.results.len() {
+            return TakenOut::Result(batch.results.remove(write), batch.writes());
+        }
+        match batch.request_writes.get(write - batch.results.len()) {
+            Some(request) => TakenOut::Request(request.clone()),
+            None => TakenOut::Nothing,
+        }
+    }
+
+    /// Takes back all requests of the batch on its way and of the open one, newest first: later ones may build on earlier ones.
+    /// Results go into the next batch, behind what `undo` gives.
+    pub(crate) fn take_back(&mut self, undo: impl Fn(&Request) -> Option<Write>) -> Vec<Request> {
         let failed = self.in_flight.take().unwrap_or_default();
         let open = std::mem::take(&mut self.open);
         // Undone newest first, so that of several changes of one preset the oldest state is what remains.
-        let mut results: Vec<Write> = failed.requests.iter().rev().map(undo).collect();
+        let mut results: Vec<Write> = failed.requests.iter().rev().filter_map(undo).collect();
         results.extend(failed.results);
         results.extend(open.results);
         self.open.results = results;
@@ -118,10 +157,7 @@ impl Outbox {
         let mut requests = failed.requests;
         requests.extend(open.requests);
         requests.reverse();
-        let failures = self.trouble.map_or(0, |(failures, _)| failures);
-        let pause = TROUBLE_MAX.min(TROUBLE_BASE * 2_u32.saturating_pow(failures));
-        self.trouble = Some((failures + 1, now + pause));
-        (requests, pause)
+        requests
     }
 
     /// Requests are refused while the store is being left alone.

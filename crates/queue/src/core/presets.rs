@@ -30,6 +30,13 @@ impl Core {
         let before = self.slots[slot].presets.get(&preset.app).cloned();
         let last_edit = before.is_some().then_some(now.wall);
         let preset = Arc::new(Preset { last_edit, ..preset });
+        let write = Write::PutPreset(preset.clone());
+        if let Some(limit) = self.record_limit {
+            let size = write.size();
+            if size > limit {
+                return Err(Refused::TooLarge { size, limit });
+            }
+        }
         self.slots[slot].presets.insert(preset.app.clone(), preset.clone());
         let (module, app) = (preset.module.clone(), preset.app.clone());
         let change = if before.is_some() { PresetChange::Modified } else { PresetChange::Created };
@@ -37,7 +44,7 @@ impl Core {
             PresetChange::Created => Notice::PresetCreated { module: module.clone(), app: app.clone() },
             PresetChange::Modified => Notice::PresetModified { module: module.clone(), app: app.clone() },
         });
-        let batch = self.outbox.request(Write::PutPreset(preset), Request::Preset { module, app, before });
+        let batch = self.outbox.request(write, Request::Preset { module, app, before });
         Ok(PresetRequest { change, batch })
     }
 

@@ -97,15 +97,18 @@ impl Core {
             return;
         }
         match end {
-            RunEnd::Outcome(Outcome::Finished, edits) => {
-                self.apply_edits(slot, job, edits, now);
-                self.end(slot, job, StateName::Finished, None, now);
-            }
+            RunEnd::Outcome(Outcome::Finished, edits) => match self.edits(slot, job, edits, now) {
+                Ok(writes) => {
+                    self.apply_edits(slot, writes);
+                    self.end(slot, job, StateName::Finished, None, now);
+                }
+                Err(failure) => self.failed(slot, job, &failure, now),
+            },
             RunEnd::Outcome(Outcome::UndefinedStatus, _) => {
                 self.end(slot, job, StateName::UndefinedStatus, None, now);
             }
             RunEnd::Outcome(Outcome::NoPreset { reason }, _) => {
-                self.end(slot, job, StateName::NoPreset, Some(reason.into()), now);
+                self.end(slot, job, StateName::NoPreset, Some(shortened(&reason)), now);
             }
             RunEnd::Outcome(Outcome::Failed(failure), _) => self.failed(slot, job, &failure, now),
             RunEnd::TimedOut => {
@@ -123,27 +126,51 @@ impl Core {
         }
     }
 
-    fn apply_edits(&mut self, slot: usize, job: JobId, edits: BTreeMap<Box<str>, InventoryEdit>, now: Now) {
-        let slot = &mut self.slots[slot];
-        let Some(job) = slot.lane.get(job) else { return };
-        let module = slot.setup.name.clone();
-        let mut changed = false;
-        for (key, edit) in edits {
-            let key: Arc<str> = key.into();
+    /// A run's edits as writes. One that the store would never take makes the run a failure that stays one, before anything is
+    /// changed.
+    fn edits(
+        &self,
+        slot: usize,
+        job: JobId,
+        edits: BTreeMap<Box<str>, InventoryEdit>,
+        now: Now,
+    ) -> Result<Vec<Write>, Failure> {
+        let slot = &self.slots[slot];
+        let Some(job) = slot.lane.get(job) else { return Ok(Vec::new()) };
+        let write = |(key, edit): (Box<str>, InventoryEdit)| {
+            let (module, key) = (slot.setup.name.clone(), Arc::from(key));
             let write = match edit {
                 InventoryEdit::Put(data) => {
                     // The time of storing, not of the event (spec/mconn.md section 4.4).
                     let timestamp = Some(EventTimestamp::Millis(now.wall.as_millis()));
                     let event = TaskEvent { timestamp, ..(*job.event).clone() };
-                    let item = Arc::new(InventoryItem { key, data, event });
-                    slot.inventory.put(item.clone());
-                    Write::PutItem { module: module.clone(), item }
+                    Write::PutItem { module, item: Arc::new(InventoryItem { key, data, event }) }
                 }
-                InventoryEdit::Remove if slot.inventory.remove(&key) => {
-                    Write::RemoveItem { module: module.clone(), key }
-                }
-                InventoryEdit::Remove => continue,
+                InventoryEdit::Remove => Write::RemoveItem { module, key },
             };
+            if let Some(limit) = self.record_limit {
+                let size = write.size();
+                if size > limit {
+                    return Err(Failure::permanent(format!(
+                        "{write} would have {size} bytes, and the store takes {limit}: keep less in one item"
+                    )));
+                }
+            }
+            Ok(write)
+        };
+        edits.into_iter().map(write).collect()
+    }
+
+    fn apply_edits(&mut self, slot: usize, writes: Vec<Write>) {
+        let slot = &mut self.slots[slot];
+        let module = slot.setup.name.clone();
+        let mut changed = false;
+        for write in writes {
+            match &write {
+                Write::PutItem { item, .. } => slot.inventory.put(item.clone()),
+                Write::RemoveItem { key, .. } if !slot.inventory.remove(key) => continue,
+                _ => {}
+            }
             changed = true;
             self.outbox.result(write);
         }
@@ -153,7 +180,7 @@ impl Core {
     }
 
     fn failed(&mut self, slot: usize, job_id: JobId, failure: &Failure, now: Now) {
-        let reason: Arc<str> = failure.reason.as_str().into();
+        let reason = shortened(&failure.reason);
         let Some(job) = self.slots[slot].lane.get(job_id) else { return };
         if !failure.retry || job.attempts >= self.settings.retries {
             self.end(slot, job_id, StateName::Failed, Some(reason), now);
@@ -271,7 +298,7 @@ impl Core {
         let module = slot.name();
         let earlier = slot.dead.get(seq).map_or(0, |letter| letter.attempts);
         let superseded = slot.dead.get(seq).is_some_and(|letter| letter.superseded);
-        let letter = Arc::new(DeadLetter {
+        let mut letter = DeadLetter {
             module: module.clone(),
             seq,
             event: job.event.clone(),
@@ -280,7 +307,17 @@ impl Core {
             attempts: earlier + job.attempts + 1,
             failed_at: now.wall,
             superseded,
-        });
+        };
+        // It is kept with half a reason rather than not at all.
+        while self
+            .record_limit
+            .is_some_and(|limit| Write::PutDeadLetter(Arc::new(letter.clone())).size() > limit)
+            && !letter.reason.is_empty()
+        {
+            letter.reason =
+                letter.reason[..letter.reason.floor_char_boundary(letter.reason.len() / 2)].into();
+        }
+        let letter = Arc::new(letter);
         let id = job.display_id.clone();
         self.notices.push(Notice::DeadLetter {
             module: module.clone(),
@@ -366,6 +403,17 @@ impl Core {
         self.outbox.result(Write::RemoveDeadLetter { module, seq });
         Ok(())
     }
+}
+
+/// Bytes of a reason that are kept. A module may quote a whole answer in it, and the reason is stored, shown and logged.
+const MAX_REASON: usize = 16 * 1024;
+
+fn shortened(reason: &str) -> Arc<str> {
+    let end = reason.floor_char_boundary(MAX_REASON);
+    if end == reason.len() {
+        return reason.into();
+    }
+    format!("{}... ({} bytes more)", &reason[..end], reason.len() - end).into()
 }
 
 /// The statuses of Mesos, which every module sees every day. The original had hooks for seven of them.

@@ -93,6 +93,12 @@ pub(super) fn log(notice: &Notice) {
                 "Events are refused, the store fails (next attempt in {retry_in:.1?}): {reason}"
             );
         }
+        Notice::WriteRefused { what, reason } => {
+            error!(
+                context = "QueueManager",
+                "The store will never take {what}: it is left out, and only this node knows of it until it ends. {reason}"
+            );
+        }
         Notice::StoreRecovered => {
             info!(context = "QueueManager", "The store works again, events are accepted");
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use mconn_model::Timestamp;
-use mconn_store::{BoxFuture, Store, StoreError, StoreErrorKind};
+use mconn_store::{BoxFuture, Store, StoreError, StoreErrorKind, Write};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{Id, JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -76,7 +76,8 @@ pub async fn start(
         .iter()
         .map(|setup| SlotSetup { name: setup.module.name().clone(), concurrency: setup.concurrency.max(1) });
     let syncs = Syncs::new(running, settings.sync_interval, setups.len(), settings.seed, clock.now().mono);
-    let core = Core::new(settings, slots.collect(), contents, clock.now());
+    let mut core = Core::new(settings, slots.collect(), contents, clock.now());
+    core.limit_records(store.record_limit());
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (notices, _) = broadcast::channel(NOTICES);
     let handle = QueueHandle {
@@ -163,7 +164,11 @@ impl Shell {
             }
             tokio::select! {
                 () = cancel.cancelled() => return self.end().await,
-                result = wait(self.commit.as_mut().map(|commit| &mut commit.future)) => self.committed(result)?,
+                result = wait(self.commit.as_mut().map(|commit| &mut commit.future)) => {
+                    if let Err(error) = self.committed(result) {
+                        return self.give_up(error).await;
+                    }
+                }
                 Some(ended) = self.runs.join_next_with_id() => {
                     self.run_ended(ended);
                     for _ in 1..AT_ONCE {
@@ -197,9 +202,7 @@ impl Shell {
         if self.commit.is_none()
             && let Some((no, writes)) = self.core.take_batch(now)
         {
-            let store = self.store.clone();
-            let future = async move { store.commit(writes).await }.boxed();
-            self.commit = Some(Commit { no, began: now.mono, future });
+            self.send(no, writes, now.mono);
         }
         let listened = self.notices.receiver_count() > 0;
         for notice in self.core.take_notices() {
@@ -209,6 +212,12 @@ impl Shell {
                 let _ = self.notices.send(Arc::new(notice));
             }
         }
+    }
+
+    fn send(&mut self, no: BatchNo, writes: Vec<Write>, began: Duration) {
+        let store = self.store.clone();
+        let future = async move { store.commit(writes).await }.boxed();
+        self.commit = Some(Commit { no, began, future });
     }
 
     fn committed(&mut self, result: Result<(), StoreError>) -> Result<(), StoreError> {
@@ -228,7 +237,18 @@ impl Shell {
             }
             Err(error) => {
                 self.last_trouble = error.message.as_str().into();
-                let last = self.core.commit_failed(&error.message, now);
+                let last = match error.kind {
+                    StoreErrorKind::Refused { write } => {
+                        match self.core.commit_refused(write, &error.message, now) {
+                            Ok(writes) => {
+                                self.send(no, writes, began);
+                                return Ok(());
+                            }
+                            Err(last) => last,
+                        }
+                    }
+                    _ => self.core.commit_failed(&error.message, now),
+                };
                 let later = self.waiting.split_off(&last);
                 let failed = std::mem::replace(&mut self.waiting, later).into_values();
                 let at_last = self.waiting.remove(&last).into_iter();
@@ -277,12 +297,12 @@ impl Shell {
             },
             Command::PutPreset { slot, preset, reply } => match self.core.put_preset(slot, *preset, now) {
                 Ok(request) => self.wait_for(request.batch, Waiter::Put(reply, request.change, slot)),
-                Err(_) => tell(reply, Err(self.command_error())),
+                Err(refused) => tell(reply, Err(self.command_error(refused))),
             },
             Command::DeletePreset { slot, app, reply } => match self.core.delete_preset(slot, &app, now) {
                 Ok(Some(batch)) => self.wait_for(batch, Waiter::Delete(reply, slot)),
                 Ok(None) => tell(reply, Ok(false)),
-                Err(_) => tell(reply, Err(self.command_error())),
+                Err(refused) => tell(reply, Err(self.command_error(refused))),
             },
             Command::Pause { slot, reply } => {
                 self.core.pause(slot);
@@ -315,16 +335,34 @@ impl Shell {
         match refused {
             Refused::Full => AcceptError::Full { limit: self.core.stats().journal_limit },
             Refused::Store => AcceptError::Store { reason: self.last_trouble.to_string() },
+            Refused::TooLarge { size, limit } => AcceptError::TooLarge { size, limit },
         }
     }
 
-    fn command_error(&self) -> CommandError {
-        CommandError::Store { reason: self.last_trouble.to_string() }
+    fn command_error(&self, refused: Refused) -> CommandError {
+        match refused {
+            Refused::TooLarge { size, limit } => CommandError::TooLarge { size, limit },
+            Refused::Full | Refused::Store => CommandError::Store { reason: self.last_trouble.to_string() },
+        }
+    }
+
+    /// Answers nobody any more. Whoever waits learns it now and not when the runs have ended.
+    fn hang_up(&mut self) {
+        self.inbox.close();
+        while self.inbox.try_recv().is_ok() {}
+    }
+
+    /// Ends without writing anything: the store is not ours any more. No run outlives this.
+    async fn give_up(mut self, error: StoreError) -> Result<(), StoreError> {
+        self.hang_up();
+        self.waiting.clear();
+        self.runs.shutdown().await;
+        Err(error)
     }
 
     /// Cancels runs, writes what has happened, and ends.
     async fn end(mut self) -> Result<(), StoreError> {
-        self.inbox.close();
+        self.hang_up();
         self.core.start_no_more();
         // What has ended before this moment counts; what has not runs again at the next start.
         while let Some(ended) = self.runs.try_join_next_with_id() {

@@ -71,6 +71,7 @@ pub(crate) fn topic(notice: &Notice) -> Topic {
         | Notice::Full { .. }
         | Notice::OwedElsewhere { .. }
         | Notice::StoreTrouble { .. }
+        | Notice::WriteRefused { .. }
         | Notice::StoreRecovered => Topic::Queue,
     }
 }
@@ -109,6 +110,9 @@ pub(crate) fn describe(notice: &Notice) -> Value {
             json!({"what": "owedElsewhere", "module": name(module), "events": events})
         }
         Notice::StoreTrouble { reason, .. } => json!({"what": "storeTrouble", "reason": &**reason}),
+        Notice::WriteRefused { what, reason } => {
+            json!({"what": "writeRefused", "write": &**what, "reason": &**reason})
+        }
         Notice::StoreRecovered => json!({"what": "storeRecovered"}),
         Notice::Paused { module, active } => {
             json!({"what": "paused", "module": name(module), "active": active})

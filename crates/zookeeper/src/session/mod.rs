@@ -12,9 +12,11 @@
 //!
 //! Paths given to a [`Session`] begin with a slash and are below [`Settings::path`].
 
+mod many;
 mod open;
 mod types;
 
+pub(crate) use many::Found;
 pub use types::{Change, Done, Stat, State, States, Watch};
 
 use std::future::Future;
@@ -282,7 +284,10 @@ impl Session {
             }
             Failure::Theirs(zk::MultiWriteError::OperationFailed { index, source }) => {
                 let path = changes.get(index).map_or("/", Change::path);
-                Error { index: Some(index), ..self.describe("change", path, &source) }
+                let error = self.describe("change", path, &source);
+                // An answer that names a change is a refusal of all of them, whatever it says.
+                let kind = if error.kind == ErrorKind::Unknown { ErrorKind::Refused } else { error.kind };
+                Error { index: Some(index), kind, ..error }
             }
         })
     }

@@ -5,32 +5,32 @@ use std::collections::{BTreeSet, HashSet};
 use mconn_store::{Seq, StoreError, StoreErrorKind, Write};
 use tokio::time::Instant;
 
-use super::errors::{deposed, from_read, over};
+use super::errors::{deposed, from_read, is_deposed, over};
 use super::journal;
 use super::mirror::{Effect, InTheWay, Lines, Mirror};
-use super::staged::{self, Part};
 use super::{Next, State, ZookeeperStore, names, read};
 use crate::error::{Error, ErrorKind};
 use crate::session::{Change, Done};
 
 /// Bytes of one transaction. ZooKeeper takes 1 MiB (jute.maxbuffer), and its own records of a transaction are somewhat larger.
-const MAX_TRANSACTION: usize = 512 * 1024;
+pub(super) const MAX_TRANSACTION: usize = 512 * 1024;
 
-/// Bytes of one staged part.
-const MAX_PART: usize = 384 * 1024;
-
-/// Bytes of one node. ZooKeeper takes 1 MiB for the whole request; this leaves room for names and access lists.
+/// Bytes of one node with its name. ZooKeeper takes 1 MiB for the whole request; this leaves room for access lists and what a staged
+/// part adds.
 const MAX_NODE: usize = 960 * 1024;
 
+/// Bytes of one record, with its own name: what the store promises to take. Folders, and a line's place, come on top.
+pub(super) const MAX_RECORD: usize = MAX_NODE - 4 * 1024;
+
 /// How often the tree is looked at again because somebody else has been in it.
-const ATTEMPTS: usize = 8;
+pub(super) const ATTEMPTS: usize = 8;
 
 /// The version of the node with the next place.
 const NEXT_VERSION: u32 = 1;
 
 /// What became of a transaction.
 #[derive(Debug)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It is in the tree; the node with the next place has this version.
     Landed(i32),
     /// It is certain to be in the tree before anything else is read or written.
@@ -39,14 +39,12 @@ enum Verdict {
     Moved,
     /// Somebody else has been in the tree, at this node.
     Foreign(String, ErrorKind),
+    /// ZooKeeper does not let us write at this node; nothing is in the tree.
+    Refused(String, Error),
+    /// As the caller must know it; what was written for it before may still lie in the tree.
+    Unclean(StoreError),
     /// As the caller must know it.
     Failed(StoreError),
-}
-
-/// What a staged batch needs.
-struct Stage {
-    folder: String,
-    parts: Vec<Part>,
 }
 
 impl ZookeeperStore {
@@ -63,8 +61,14 @@ impl ZookeeperStore {
                 Some(state) => state,
                 None => self.take_over().await?.1,
             };
-            let effect = match self.effect(&now.mirror, batch).await {
-                Ok(effect) => Effect { next_seq: effect.next_seq.max(next.map(|next| next.0)), ..effect },
+            let effect = match self.lines(&now.mirror, batch).await {
+                Ok(lines) => self.effect(&now.mirror, batch, &lines).map(|effect| (lines, effect)),
+                Err(error) => Err(error),
+            };
+            let (lines, effect) = match effect {
+                Ok((lines, effect)) => {
+                    (lines, Effect { next_seq: effect.next_seq.max(next.map(|next| next.0)), ..effect })
+                }
                 Err(error) => {
                     *state = Some(now);
                     return Err(error);
@@ -77,8 +81,9 @@ impl ZookeeperStore {
                     *state = Some(now);
                     return Ok(());
                 }
-                // In these two cases the state is not put back: whoever comes next reads the tree.
+                // In these three cases the state is not put back: whoever comes next reads the tree.
                 Verdict::Committed => return Ok(()),
+                Verdict::Unclean(error) => return Err(error),
                 Verdict::Moved => last = "a batch that was given up has arrived".to_owned(),
                 Verdict::Foreign(path, kind) => {
                     last = format!("somebody else has changed {path}");
@@ -89,6 +94,13 @@ impl ZookeeperStore {
                     );
                     self.look_again(&mut now.mirror, &effect, &path, kind).await?;
                     *state = Some(now);
+                }
+                Verdict::Refused(path, error) => {
+                    let write = culprit(&now.mirror, batch, &lines, |effect| effect.touches(&path));
+                    *state = Some(now);
+                    let kind =
+                        write.map_or(StoreErrorKind::Unavailable, |write| StoreErrorKind::Refused { write });
+                    return Err(StoreError::new(kind, error.message));
                 }
                 Verdict::Failed(error) => {
                     // Otherwise it may arrive yet, and the next call reads the tree.
@@ -108,177 +120,58 @@ impl ZookeeperStore {
         ))
     }
 
-    async fn effect(&self, mirror: &Mirror, batch: &[Write]) -> Result<Effect, StoreError> {
+    /// The lines of the journal's nodes that the batch writes anew.
+    async fn lines(&self, mirror: &Mirror, batch: &[Write]) -> Result<Lines, StoreError> {
         let mut lines = Lines::new();
         for first in mirror.rewritten(batch) {
             let data = read::get(&self.session, &names::journal(first)).await?;
             lines.insert(first, data.map(|(data, _)| journal::decode(&data).lines).unwrap_or_default());
         }
-        let effect = mirror.effect(batch, &lines).map_err(|InTheWay(path)| {
+        Ok(lines)
+    }
+
+    fn effect(&self, mirror: &Mirror, batch: &[Write], lines: &Lines) -> Result<Effect, StoreError> {
+        let effect = mirror.effect(batch, lines).map_err(|InTheWay(path)| {
             let text = format!(
                 "an event belongs into {path} at {}, which cannot be read: move that node away",
                 self.place()
             );
             StoreError::new(StoreErrorKind::Corrupt, text)
         })?;
-        let large = effect.nodes.iter().find_map(|(path, data)| {
-            let size = data.as_ref()?.len();
-            (size > MAX_NODE).then_some((path, size))
-        });
-        if let Some((path, size)) = large {
-            let text = format!(
-                "{path} would have {size} bytes, and ZooKeeper takes {MAX_NODE} in one node: keep less in one record"
-            );
-            return Err(StoreError::new(StoreErrorKind::Unavailable, text));
-        }
-        Ok(effect)
+        let Some((path, size)) = effect.larger_than(MAX_NODE) else { return Ok(effect) };
+        let write = culprit(mirror, batch, lines, |effect| effect.larger_than(MAX_NODE).is_some());
+        let kind = write.map_or(StoreErrorKind::Unavailable, |write| StoreErrorKind::Refused { write });
+        let shown: String = path.chars().take(200).collect();
+        let text = format!(
+            "{shown} would have {size} bytes with its name, and ZooKeeper takes {MAX_NODE} in one node: keep less in one record"
+        );
+        Err(StoreError::new(kind, text))
     }
 
     async fn put(&self, state: &mut State, effect: &Effect) -> Verdict {
-        let mut next =
+        let next =
             Next { v: NEXT_VERSION, next: effect.next_seq, batch: Some(self.batch_number()), staged: None };
         let changes = changes(&state.mirror.present, effect);
         if self.size(&changes) <= MAX_TRANSACTION {
             return self.decide(state.next_version, &next, changes).await;
         }
-        let folders = effect.folders.iter().map(|path| (path.clone(), Some(Vec::new())));
-        let nodes =
-            effect.nodes.iter().filter(|(path, data)| data.is_some() || state.mirror.present.contains(*path));
-        let nodes = nodes.map(|(path, data)| (path.clone(), data.clone()));
-        let stage = Stage {
-            folder: format!("{}/{}", names::STAGED, next.batch.as_deref().unwrap_or_default()),
-            parts: staged::split(folders.chain(nodes), MAX_PART),
-        };
-        if let Err(error) = self.stage(&stage).await {
-            return Verdict::Failed(error);
-        }
-        next.staged = Some(stage.parts.len());
-        match self.decide(state.next_version, &next, Vec::new()).await {
-            Verdict::Landed(version) => match self.put_in_place(&stage, version, &next).await {
-                Ok(version) => Verdict::Landed(version),
-                // It is committed, so whoever asked for it gets it. The rest is done before anything else is written: by us,
-                // or by whoever leads next.
-                Err(error) => {
-                    tracing::warn!(%error, "a large batch is committed and will be put in place later");
-                    Verdict::Committed
-                }
-            },
-            verdict => verdict,
-        }
-    }
-
-    /// Writes the parts of a batch that is not committed yet.
-    async fn stage(&self, stage: &Stage) -> Result<(), StoreError> {
-        self.create_fenced(&stage.folder, Vec::new()).await?;
-        for (number, part) in stage.parts.iter().enumerate() {
-            self.create_fenced(&part_path(&stage.folder, number), staged::encode(part)).await?;
-        }
-        Ok(())
-    }
-
-    /// Puts a committed batch in place and removes its parts; gives the version of the node with the next place then.
-    async fn put_in_place(&self, stage: &Stage, version: i32, next: &Next) -> Result<i32, StoreError> {
-        // A copy of one of these transactions that arrives late finds another version and changes nothing.
-        let guard = || vec![self.fence.check(), Change::Check { path: names::NEXT.to_owned(), version }];
-        for part in &stage.parts {
-            self.put_part(part, &guard).await?;
-        }
-        let done = Next { staged: None, ..next.clone() };
-        let mut remove: Vec<Change> = (0..stage.parts.len())
-            .map(|number| Change::Delete { path: part_path(&stage.folder, number), version: None })
-            .collect();
-        remove.push(Change::Delete { path: stage.folder.clone(), version: None });
-        match self.decide(version, &done, remove).await {
-            Verdict::Landed(version) => Ok(version),
-            Verdict::Failed(error) => Err(error),
-            Verdict::Committed | Verdict::Moved | Verdict::Foreign(..) => {
-                let text = format!("somebody else has changed {} at {}", stage.folder, self.place());
-                Err(StoreError::new(StoreErrorKind::Unknown, text))
-            }
-        }
-    }
-
-    async fn put_part(&self, part: &Part, guard: &impl Fn() -> Vec<Change>) -> Result<(), StoreError> {
-        let mut rest = part.as_slice();
-        let mut attempts = 0;
-        while !rest.is_empty() {
-            let paths: BTreeSet<String> = rest.iter().map(|(path, _)| path.clone()).collect();
-            let looked = read::present(&self.session, paths).await?;
-            let present: HashSet<String> =
-                looked.into_iter().filter(|(_, there)| *there).map(|(path, _)| path).collect();
-            while !rest.is_empty() {
-                let (mut transaction, mut taken) = (guard(), 0);
-                for (path, data) in rest {
-                    let change = change(&present, path, data.as_deref());
-                    if taken > 0
-                        && self.size(&transaction) + change.as_ref().map_or(0, Change::bytes)
-                            > MAX_TRANSACTION
-                    {
-                        break;
-                    }
-                    transaction.extend(change);
-                    taken += 1;
-                }
-                match self.multi(&transaction).await {
-                    Ok(_) => rest = &rest[taken..],
-                    Err(error) if error.index == Some(0) => return Err(self.deposed(false)),
-                    Err(error) if error.kind.ends_session() => return Err(over(&error, true)),
-                    // Done already by an attempt whose answer was lost, or by somebody else: look again.
-                    Err(error) if attempts < ATTEMPTS && error.index != Some(1) => {
-                        attempts += 1;
-                        if let Some(Change::Delete { path, .. }) =
-                            error.index.and_then(|at| transaction.get(at))
-                            && error.kind == ErrorKind::NotEmpty
-                        {
-                            self.remove_below(path).await?;
-                        }
-                        break;
-                    }
-                    Err(error) => return Err(StoreError::new(StoreErrorKind::Unknown, error.message)),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Finishes a committed batch that another call or another leader has left behind; gives the version then.
-    pub(super) async fn finish(&self, next: &Next, version: i32) -> Result<i32, StoreError> {
-        let (Some(batch), Some(count)) = (&next.batch, next.staged) else { return Ok(version) };
-        let folder = format!("{}/{batch}", names::STAGED);
-        let mut parts = Vec::new();
-        for number in 0..count {
-            let path = part_path(&folder, number);
-            let data = read::get(&self.session, &path).await?;
-            let part = data.and_then(|(data, _)| staged::decode(&data));
-            parts.push(part.ok_or_else(|| {
-                let text = format!(
-                    "batch {batch} is committed and its part {path} is gone or cannot be read: the tree at {} is not whole; \
-                     restore it from a backup, or remove \"staged\" from {} to go on without that batch",
-                    self.place(),
-                    names::NEXT
-                );
-                StoreError::new(StoreErrorKind::Corrupt, text)
-            })?);
-        }
-        tracing::info!(batch, parts = count, "putting in place a large batch that was committed before");
-        self.put_in_place(&Stage { folder, parts }, version, next).await
+        self.put_large(state, effect, next).await
     }
 
     /// Sends the one transaction that decides about a batch, until it is certain what became of it.
-    async fn decide(&self, version: i32, next: &Next, changes: Vec<Change>) -> Verdict {
+    pub(super) async fn decide(&self, version: i32, next: &Next, changes: Vec<Change>) -> Verdict {
+        let mut transaction = vec![self.fence.check()];
         // Cannot fail: numbers and names only.
-        let data = serde_json::to_vec(next).unwrap_or_default();
-        let mut transaction = vec![
-            self.fence.check(),
-            Change::Set { path: names::NEXT.to_owned(), data, version: Some(version) },
-        ];
+        transaction.extend(set_next(version, &serde_json::to_vec(next).unwrap_or_default()));
+        // The last answer of those before has the version.
+        let own = transaction.len();
         transaction.extend(changes);
         // An expired session is known as such by then.
         let deadline = Instant::now() + self.session.timeout() * 3 / 2;
         let mut lost = false;
         loop {
             let error = match self.multi(&transaction).await {
-                Ok(done) => match done.get(1) {
+                Ok(done) => match done.get(own - 1) {
                     Some(Done::Set { version }) => return Verdict::Landed(*version),
                     _ => return Verdict::Moved,
                 },
@@ -293,6 +186,10 @@ impl ZookeeperStore {
                 (Some(at), ErrorKind::NoNode | ErrorKind::NodeExists | ErrorKind::NotEmpty) if !lost => {
                     let path = transaction.get(at).map_or("", Change::path);
                     return Verdict::Foreign(path.to_owned(), error.kind);
+                }
+                (Some(at), ErrorKind::NoAuth | ErrorKind::Refused) if at >= own && !lost => {
+                    let path = transaction.get(at).map_or("", Change::path);
+                    return Verdict::Refused(path.to_owned(), error);
                 }
                 (_, kind) if kind.ends_session() => return Verdict::Failed(over(&error, lost)),
                 (_, ErrorKind::Unknown) => lost = true,
@@ -355,6 +252,8 @@ impl ZookeeperStore {
     /// One transaction.
     pub(super) async fn multi(&self, changes: &[Change]) -> Result<Vec<Done>, Error> {
         #[cfg(feature = "testing")]
+        self.step();
+        #[cfg(feature = "testing")]
         if self.steps.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) <= 0 {
             return Err(Error::new(ErrorKind::Expired, "stopped by the test"));
         }
@@ -370,14 +269,21 @@ impl ZookeeperStore {
     /// A transaction that may be repeated, if this node still leads. The first change is the check; an error of these kinds at
     /// another means that it is done already.
     pub(super) async fn fenced(&self, transaction: &[Change], done: &[ErrorKind]) -> Result<(), StoreError> {
+        match self.repeated(transaction).await {
+            Err(error) if is_deposed(&error) => Err(self.deposed(false)),
+            Err(error) if error.index.is_some() && done.contains(&error.kind) => Ok(()),
+            result => result.map_err(|error| from_read(&error)),
+        }
+    }
+
+    /// The same with the error as it is, but for trouble of the link that passes.
+    pub(super) async fn repeated(&self, transaction: &[Change]) -> Result<(), Error> {
         let mut attempts = 0;
         loop {
             match self.multi(transaction).await {
                 Ok(_) => return Ok(()),
-                Err(error) if error.index == Some(0) => return Err(self.deposed(false)),
-                Err(error) if error.index.is_some() && done.contains(&error.kind) => return Ok(()),
                 Err(error) if error.kind.is_link() && attempts < ATTEMPTS => attempts += 1,
-                Err(error) => return Err(from_read(&error)),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -402,7 +308,7 @@ impl ZookeeperStore {
         Ok(())
     }
 
-    fn size(&self, changes: &[Change]) -> usize {
+    pub(super) fn size(&self, changes: &[Change]) -> usize {
         let root = self.session.settings().path().len();
         changes.iter().map(|change| change.bytes() + root).sum()
     }
@@ -416,8 +322,37 @@ impl ZookeeperStore {
     }
 }
 
-pub(super) fn part_path(folder: &str, number: usize) -> String {
-    format!("{folder}/{number:06}")
+/// Replaces the data of the node with the next place. ZooKeeper counts versions with 32 bits, through the negative ones, and takes -1 for
+/// "any": no node of ours may have it, or it would protect nothing. Some 100 days of 500 commits a second lead there.
+fn set_next(version: i32, data: &[u8]) -> Vec<Change> {
+    let set = |version| Change::Set { path: names::NEXT.to_owned(), data: data.to_vec(), version };
+    match version {
+        -2 => vec![set(Some(-2)), set(None)],
+        version => vec![set(Some(version))],
+    }
+}
+
+/// The write with which it becomes so, of a batch of which it is so.
+fn culprit(
+    mirror: &Mirror,
+    batch: &[Write],
+    lines: &Lines,
+    is_so: impl Fn(&Effect) -> bool,
+) -> Option<usize> {
+    let with = |count: usize| mirror.effect(&batch[..count], lines).is_ok_and(|effect| is_so(&effect));
+    if !with(batch.len()) {
+        return None;
+    }
+    let (mut without, mut enough) = (0, batch.len());
+    while enough - without > 1 {
+        let middle = without.midpoint(enough);
+        if with(middle) {
+            enough = middle;
+        } else {
+            without = middle;
+        }
+    }
+    enough.checked_sub(1)
 }
 
 fn changes(present: &HashSet<String>, effect: &Effect) -> Vec<Change> {
@@ -427,12 +362,51 @@ fn changes(present: &HashSet<String>, effect: &Effect) -> Vec<Change> {
 }
 
 /// What makes a node as it should be.
-fn change(present: &HashSet<String>, path: &str, data: Option<&[u8]>) -> Option<Change> {
+pub(super) fn change(present: &HashSet<String>, path: &str, data: Option<&[u8]>) -> Option<Change> {
     let path = path.to_owned();
     match (data, present.contains(&path)) {
         (Some(data), true) => Some(Change::Set { path, data: data.to_vec(), version: None }),
         (Some(data), false) => Some(Change::Create { path, data: data.to_vec() }),
         (None, true) => Some(Change::Delete { path, version: None }),
         (None, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_version_of_the_next_place_means_any() {
+        let versions = |version| {
+            let changes = set_next(version, b"{}");
+            let versions = changes.iter().map(|change| match change {
+                Change::Set { version, .. } => *version,
+                other => panic!("{other:?}"),
+            });
+            versions.collect::<Vec<_>>()
+        };
+        assert_eq!(versions(5), [Some(5)]);
+        assert_eq!(versions(i32::MAX), [Some(i32::MAX)]);
+        // From -2 over -1 to 0 at once.
+        assert_eq!(versions(-2), [Some(-2), None]);
+    }
+
+    #[test]
+    fn the_culprit_is_found_wherever_it_is() {
+        let remove = |key: String| {
+            let module = mconn_model::ModuleName::new("Test").unwrap();
+            Write::RemoveItem { module, key: key.into() }
+        };
+        let batch: Vec<Write> = (0..50).map(|i| remove(format!("i{i}"))).collect();
+        let mirror = Mirror::default();
+        let find = |key: usize| {
+            let path = format!("/modules/Test/inventory/i{key}");
+            culprit(&mirror, &batch, &Lines::new(), |effect| effect.touches(&path))
+        };
+        for key in 0..50 {
+            assert_eq!(find(key), Some(key));
+        }
+        assert_eq!(find(50), None);
     }
 }

@@ -2,7 +2,12 @@
 
 use mconn_store::{StoreError, StoreErrorKind};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+
+/// Whether a transaction that begins with the check of the epoch was refused because somebody else leads.
+pub(crate) fn is_deposed(error: &Error) -> bool {
+    error.index == Some(0) && matches!(error.kind, ErrorKind::BadVersion | ErrorKind::NoNode)
+}
 
 /// A read that failed.
 pub(crate) fn from_read(error: &Error) -> StoreError {

@@ -37,6 +37,22 @@ pub(crate) struct Effect {
     pub(crate) next_seq: Option<u64>,
 }
 
+impl Effect {
+    /// Whether it has to do with this node.
+    pub(crate) fn touches(&self, path: &str) -> bool {
+        self.nodes.contains_key(path) || self.folders.iter().any(|folder| folder == path)
+    }
+
+    /// A node that would have more bytes than this, with its name, and how many.
+    pub(crate) fn larger_than(&self, max: usize) -> Option<(&str, usize)> {
+        let sizes = self.nodes.iter().map(|(path, data)| match data {
+            Some(data) => (path.as_str(), path.len() + data.len()),
+            None => (path.as_str(), 0),
+        });
+        sizes.into_iter().find(|(_, size)| *size > max)
+    }
+}
+
 /// Why a batch cannot be written: this node of the journal cannot be read, and an event should go there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InTheWay(pub(crate) String);

@@ -7,11 +7,13 @@
 mod engine;
 mod errors;
 mod journal;
+pub(crate) mod large;
 mod mirror;
-mod names;
+pub(crate) mod names;
+pub(crate) mod overlay;
 pub(crate) mod read;
 mod staged;
-mod take_over;
+pub(crate) mod take_over;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -41,6 +43,8 @@ pub struct ZookeeperStore {
     batches: AtomicU64,
     #[cfg(feature = "testing")]
     steps: std::sync::atomic::AtomicI64,
+    #[cfg(feature = "testing")]
+    hook: Mutex<Option<crate::testing::Hook>>,
 }
 
 /// What is remembered between calls.
@@ -53,15 +57,15 @@ struct State {
 
 /// The data of the node with the next place.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Next {
+pub(crate) struct Next {
     v: u32,
     /// Greater than every place ever used.
-    next: Option<u64>,
+    pub(crate) next: Option<u64>,
     /// The last batch.
     batch: Option<String>,
     /// That batch is committed but not in place yet: the number of its parts.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    staged: Option<usize>,
+    pub(crate) staged: Option<usize>,
 }
 
 impl ZookeeperStore {
@@ -78,6 +82,8 @@ impl ZookeeperStore {
             batches: AtomicU64::new(0),
             #[cfg(feature = "testing")]
             steps: std::sync::atomic::AtomicI64::new(i64::MAX),
+            #[cfg(feature = "testing")]
+            hook: Mutex::default(),
         }
     }
 
@@ -92,6 +98,25 @@ impl ZookeeperStore {
     #[cfg(feature = "testing")]
     pub fn was_stopped(&self) -> bool {
         self.steps.load(Ordering::SeqCst) < 0
+    }
+
+    /// Before the transaction after so many more, this is done once. For tests of trouble in the middle.
+    #[cfg(feature = "testing")]
+    pub fn before_step(&self, transactions: usize, what: impl FnOnce() + Send + 'static) {
+        let mut hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        *hook = Some(crate::testing::Hook::new(transactions, what));
+    }
+
+    /// Whether that transaction has not come yet.
+    #[cfg(feature = "testing")]
+    pub fn awaits_step(&self) -> bool {
+        self.hook.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    #[cfg(feature = "testing")]
+    fn step(&self) {
+        let mut hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        *hook = hook.take().and_then(crate::testing::Hook::step);
     }
 
     async fn load_now(&self) -> Result<Contents, StoreError> {
@@ -111,6 +136,14 @@ impl ZookeeperStore {
         let result = self.write(&mut state, &batch, next).await.map_err(|error| self.remember(error));
         *self.lock() = state;
         result
+    }
+
+    /// Removes nodes that no batch writes, with everything below them.
+    pub(crate) async fn remove_folders(&self, paths: &[String]) -> Result<(), StoreError> {
+        let _turn = self.turn().await?;
+        // What is remembered has them yet.
+        drop(self.lock().take());
+        self.remove_all(paths.to_vec()).await.map_err(|error| self.remember(error))
     }
 
     async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, StoreError> {
@@ -153,5 +186,9 @@ impl Store for ZookeeperStore {
 
     fn location(&self) -> String {
         format!("ZooKeeper {}", self.session.settings().place())
+    }
+
+    fn record_limit(&self) -> Option<usize> {
+        Some(engine::MAX_RECORD)
     }
 }

@@ -16,17 +16,17 @@ use serde_json::json;
 use crate::support::{fresh_path, open, quick, settings, shared, soon, with_auth};
 
 /// A store of a new epoch, on a session of its own.
-async fn lead(settings: Settings) -> ZookeeperStore {
+pub(crate) async fn lead(settings: Settings) -> ZookeeperStore {
     let session = open(settings).await;
     let fence = claim(&session, b"{}").await.expect("an epoch");
     ZookeeperStore::new(session, fence)
 }
 
-fn module(name: &str) -> ModuleName {
+pub(crate) fn module(name: &str) -> ModuleName {
     ModuleName::new(name).expect("a module name")
 }
 
-fn event(task: &str) -> TaskEvent {
+pub(crate) fn event(task: &str) -> TaskEvent {
     TaskEvent {
         source: None,
         task: TaskId::new(task).expect("a task id"),
@@ -39,7 +39,7 @@ fn event(task: &str) -> TaskEvent {
     }
 }
 
-fn entry(seq: u64) -> Arc<JournalEntry> {
+pub(crate) fn entry(seq: u64) -> Arc<JournalEntry> {
     Arc::new(JournalEntry {
         seq: Seq(seq),
         accepted_at: Timestamp::from_millis(1_000),
@@ -48,19 +48,19 @@ fn entry(seq: u64) -> Arc<JournalEntry> {
     })
 }
 
-fn append(places: std::ops::Range<u64>) -> Vec<Write> {
+pub(crate) fn append(places: std::ops::Range<u64>) -> Vec<Write> {
     places.map(|seq| Write::Append(entry(seq))).collect()
 }
 
-fn item(key: &str, data: serde_json::Value) -> Arc<InventoryItem> {
+pub(crate) fn item(key: &str, data: serde_json::Value) -> Arc<InventoryItem> {
     Arc::new(InventoryItem { key: key.into(), data, event: event("web.1") })
 }
 
-fn put_item(key: &str, data: serde_json::Value) -> Write {
+pub(crate) fn put_item(key: &str, data: serde_json::Value) -> Write {
     Write::PutItem { module: module("Test"), item: item(key, data) }
 }
 
-fn preset(app: &str) -> Arc<Preset> {
+pub(crate) fn preset(app: &str) -> Arc<Preset> {
     Arc::new(Preset {
         app: AppId::parse(app).expect("an app id"),
         module: module("Test"),
@@ -391,8 +391,8 @@ async fn a_record_that_is_too_large_is_refused_and_nothing_else_suffers() {
     let store = lead(settings(&zookeeper, &fresh_path())).await;
     store.load().await.unwrap();
     let error = store.commit(vec![put_item("big", json!("x".repeat(1_000_000)))]).await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Unavailable);
-    assert!(error.message.starts_with("/modules/Test/inventory/big would have 10001"), "{error}");
+    assert_eq!(error.kind, StoreErrorKind::Refused { write: 0 });
+    assert!(error.message.starts_with("/modules/Test/inventory/big would have 10002"), "{error}");
     store.commit(vec![put_item("large", json!("x".repeat(900_000)))]).await.unwrap();
     assert_eq!(store.load().await.unwrap().items.len(), 1);
 }

@@ -3,6 +3,7 @@
 mod doubts;
 mod events;
 mod failures;
+mod limits;
 mod loss;
 mod sources;
 mod syncs;
@@ -76,9 +77,14 @@ impl Harness {
     /// Commits whatever is to be committed; true if the store took it.
     fn commit(&mut self) -> bool {
         let mut well = true;
-        while let Some((_, writes)) = self.core.take_batch(self.now) {
+        let mut again = None;
+        while let Some(writes) = again.take().or_else(|| Some(self.core.take_batch(self.now)?.1)) {
             match futures_util::FutureExt::now_or_never(self.store.commit(writes)).unwrap() {
                 Ok(()) => self.core.committed(Duration::from_millis(1), self.now),
+                Err(StoreError { kind: StoreErrorKind::Refused { write }, message }) => {
+                    well = false;
+                    again = self.core.commit_refused(write, &message, self.now).ok();
+                }
                 Err(error) => {
                     well = false;
                     self.core.commit_failed(&error.message, self.now);
