@@ -1,6 +1,7 @@
 //! What the machine is told and what it wants done.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::line::{EpochNode, Seen};
 use crate::member::{Epoch, MemberName, SessionId};
@@ -29,6 +30,14 @@ pub enum Call {
         /// The epoch that it follows.
         seen: Epoch,
     },
+    /// In one transaction that changes nothing but is confirmed by the quorum: this member is there, and the epoch is still
+    /// this one. Asked again and again by whoever leads: no answer that one server gives alone can stand for it.
+    Prove {
+        /// This node's member.
+        member: MemberName,
+        /// The epoch in which it leads.
+        epoch: Epoch,
+    },
 }
 
 /// What a call has come to.
@@ -49,7 +58,10 @@ pub enum Answer {
     Deleted,
     /// To [`Call::Claim`]: the new epoch.
     Claimed(Epoch),
-    /// To [`Call::Claim`]: somebody else was faster, or the member is gone. Nothing was changed.
+    /// To [`Call::Prove`]: so it is.
+    Proved,
+    /// To [`Call::Claim`]: somebody else was faster, or the member is gone. Nothing was changed. To [`Call::Prove`]: the epoch
+    /// is another's, or the member is gone.
     Refused,
     /// It went wrong, or nobody knows: what it was to do may have been done, or may still be.
     Failed {
@@ -65,6 +77,8 @@ pub enum Input {
     Connected {
         /// Which.
         session: SessionId,
+        /// How long it lives without a word from us, as the service has granted it.
+        timeout: Duration,
     },
     /// The session that was to be opened could not be, and is tried again.
     Unreachable {
@@ -154,6 +168,8 @@ pub enum Resigned {
     Disconnected,
     /// The session is over.
     Expired,
+    /// There is a connection, but the quorum has confirmed nothing for so long that the session may have expired.
+    Silent,
     /// It was asked to.
     StepDown,
     /// The node is about to end.
@@ -165,6 +181,8 @@ pub enum Resigned {
         /// The epoch now.
         by: Epoch,
     },
+    /// The quorum says that the epoch or the member of this node is gone.
+    Refuted,
     /// Somebody has removed this node's member.
     MemberGone,
     /// Somebody stands before this node, although the line only grows at its end.
@@ -176,10 +194,14 @@ impl fmt::Display for Resigned {
         match self {
             Self::Disconnected => f.write_str("the connection is lost"),
             Self::Expired => f.write_str("the session has expired"),
+            Self::Silent => f.write_str(
+                "the quorum has confirmed nothing for too long, although a server answers: the session may have expired",
+            ),
             Self::StepDown => f.write_str("it was asked to step down"),
             Self::Leaving => f.write_str("this node is about to end"),
             Self::Ended => f.write_str("its term has ended by itself"),
             Self::Deposed { by } => write!(f, "the epoch is {by} now, which is not this node's"),
+            Self::Refuted => f.write_str("the quorum says that its epoch or its member is gone"),
             Self::MemberGone => f.write_str("this node's member was removed by somebody else"),
             Self::Overtaken => f.write_str("another member stands before this node's"),
         }

@@ -11,6 +11,8 @@ use crate::{
 
 const SESSION: SessionId = SessionId(7);
 
+const TIMEOUT: Duration = Duration::from_secs(1000);
+
 /// The machine of node `me`, a clock, and what it wants done.
 struct Story {
     elector: Elector,
@@ -48,6 +50,10 @@ fn epoch(number: i32, leader: Option<(u32, &str)>) -> Answer {
     Answer::Epoch(EpochNode { epoch: Epoch(number), leader: leader.map(named) })
 }
 
+fn connected(session: SessionId) -> Input {
+    Input::Connected { session, timeout: TIMEOUT }
+}
+
 fn disconnected() -> Input {
     Input::Disconnected { why: "no answer".to_owned() }
 }
@@ -65,7 +71,7 @@ impl Story {
         story.input(Input::Tick);
         story.input(Input::Ready);
         assert_eq!(story.take(), [Effect::OpenSession]);
-        story.input(Input::Connected { session: SESSION });
+        story.input(connected(SESSION));
         story.answer(&Call::ReadEpoch, epoch_answer);
         story.answer(&Call::List, Answer::Listed(others.to_vec()));
         story.answer(&Call::Create, Answer::Created(member(9)));
@@ -155,7 +161,7 @@ fn the_first_of_the_line_claims_and_leads() {
 #[test]
 fn nobody_joins_before_it_is_ready() {
     let mut story = Story::new();
-    story.input(Input::Connected { session: SESSION });
+    story.input(connected(SESSION));
     story.answer(&Call::ReadEpoch, epoch(0, None));
     story.answer(&Call::List, Answer::Listed(vec![]));
     assert_eq!(story.call(), None);
@@ -184,7 +190,7 @@ fn a_lost_connection_ends_the_lead_at_once_and_the_next_one_waits_for_the_end_of
     story.input(disconnected());
     assert_eq!(story.take(), [Effect::Resign { epoch: Epoch(4), reason: Resigned::Disconnected }]);
     assert!(matches!(story.view().role, Role::Apart { .. }) && story.view().leader.is_none());
-    story.input(Input::Connected { session: SESSION });
+    story.input(connected(SESSION));
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
     story.answer(&Call::List, Answer::Listed(vec![seen(9, "me")]));
     story.answer(&Call::Watch(member(9)), Answer::Watching { present: true });
@@ -199,7 +205,7 @@ fn a_lost_connection_ends_the_lead_at_once_and_the_next_one_waits_for_the_end_of
 fn a_term_that_hangs_costs_the_place_in_line() {
     let mut story = Story::leading();
     story.input(disconnected());
-    story.input(Input::Connected { session: SESSION });
+    story.input(connected(SESSION));
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
     story.answer(&Call::List, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
     story.answer(&Call::Watch(member(9)), Answer::Watching { present: true });
@@ -252,7 +258,7 @@ fn answers_to_calls_of_a_former_connection_count_for_nothing() {
     let mut story = Story::joined(&[], epoch(3, None));
     let (ticket, _) = story.call().unwrap();
     story.input(disconnected());
-    story.input(Input::Connected { session: SESSION });
+    story.input(connected(SESSION));
     story.input(Input::Answered { ticket, answer: Answer::Claimed(Epoch(4)) });
     assert!(story.take().is_empty());
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
@@ -264,7 +270,7 @@ fn answers_to_calls_of_a_former_connection_count_for_nothing() {
 fn a_member_without_an_answer_is_looked_for_before_another_is_made() {
     let mut story = Story::new();
     story.input(Input::Ready);
-    story.input(Input::Connected { session: SESSION });
+    story.input(connected(SESSION));
     story.answer(&Call::ReadEpoch, epoch(0, None));
     story.answer(&Call::List, Answer::Listed(vec![]));
     story.fail(&Call::Create);
@@ -285,7 +291,7 @@ fn a_member_of_a_session_that_was_given_up_is_removed() {
     story.input(Input::Expired { why: "too late".to_owned() });
     let resign = Effect::Resign { epoch: Epoch(4), reason: Resigned::Expired };
     assert_eq!(story.take(), [resign, Effect::OpenSession]);
-    story.input(Input::Connected { session: SessionId(8) });
+    story.input(connected(SessionId(8)));
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
     story.answer(&Call::List, Answer::Listed(vec![seen(9, "me")]));
     story.answer(&Call::Delete(member(9)), Answer::Deleted);
@@ -296,7 +302,7 @@ fn a_member_of_a_session_that_was_given_up_is_removed() {
 #[test]
 fn calls_that_fail_are_repeated_more_and_more_slowly() {
     let mut story = Story::new();
-    story.input(Input::Connected { session: SESSION });
+    story.input(connected(SESSION));
     let mut pauses = Vec::new();
     for _ in 0..8 {
         story.fail(&Call::ReadEpoch);
@@ -355,7 +361,7 @@ fn leaving_gives_up_the_member_and_then_the_session() {
     story.answer(&Call::Delete(member(9)), Answer::Deleted);
     assert_eq!(story.take(), [Effect::CloseSession]);
     assert!(story.elector.has_ended() && story.elector.deadline().is_none());
-    story.input(Input::Connected { session: SESSION });
+    story.input(connected(SESSION));
     assert!(story.effects.is_empty());
 }
 

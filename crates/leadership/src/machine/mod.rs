@@ -1,5 +1,6 @@
 //! The state machine of one node: what it knows, and what each input changes. No clock, no I/O, no randomness.
 
+mod lease;
 mod next;
 mod view;
 
@@ -56,12 +57,22 @@ enum Tenure {
         epoch: Epoch,
         since: Timestamp,
         serving: bool,
+        /// When the newest call that the quorum has confirmed was sent.
+        proved: Duration,
     },
     /// It was told to stop, and something of it may still run. Until `patience` the place in the line is kept.
     Stopping {
         epoch: Epoch,
         patience: Duration,
     },
+}
+
+/// The call whose answer is waited for.
+#[derive(Debug)]
+struct UnderWay {
+    ticket: Ticket,
+    call: Call,
+    sent: Duration,
 }
 
 /// Why and since when there is no connection.
@@ -78,6 +89,8 @@ pub struct Elector {
     node: NodeId,
     address: NodeAddress,
     link: Link,
+    /// The timeout of the session.
+    timeout: Duration,
     apart: Apart,
     wish: Wish,
     tenure: Tenure,
@@ -91,7 +104,7 @@ pub struct Elector {
     epoch_dirty: bool,
     /// Members with a watch that has not fired.
     watched: BTreeSet<MemberName>,
-    call: Option<(Ticket, Call)>,
+    call: Option<UnderWay>,
     tickets: Ticket,
     /// Calls that failed in a row; claims that were refused in a row; terms that never served in a row.
     failures: u32,
@@ -121,6 +134,7 @@ impl Elector {
             node,
             address,
             link: Link::None,
+            timeout: Duration::ZERO,
             apart,
             wish: Wish::NotYet,
             tenure: Tenure::None,
@@ -161,7 +175,9 @@ impl Elector {
         let idle = matches!(self.link, Link::Up(_)) && self.call.is_none();
         let calls = [self.retry_at, self.rejoin_at, self.refresh_at].map(|at| idle.then_some(at));
         // What was due at the last step has been done then.
-        let due = [patience, self.leave_by].into_iter().chain(calls).flatten();
+        let lease = self.lease_ends();
+        let proof = self.proof_due().filter(|_| idle);
+        let due = [patience, self.leave_by, lease, proof].into_iter().chain(calls).flatten();
         due.filter(|at| *at > self.stepped_at).min()
     }
 
@@ -177,8 +193,10 @@ impl Elector {
             return;
         }
         self.stepped_at = moment.now;
+        // Before anything else: who was stopped for a while must not act on what it believed.
+        self.watch_lease(moment, out);
         match input {
-            Input::Connected { session } => self.connected(session, moment, out),
+            Input::Connected { session, timeout } => self.connected(session, timeout, moment, out),
             Input::Unreachable { why } => self.unreachable(why),
             Input::Disconnected { why } => self.disconnected(why, moment, out),
             Input::Expired { why } => self.expired(why, moment, out),
@@ -200,15 +218,17 @@ impl Elector {
     fn touched(&mut self, name: MemberName) {
         self.watched.remove(&name);
         // What this node removes itself is no news.
-        let own_doing = matches!(self.call, Some((_, Call::Delete(deleted))) if deleted == name);
+        let own_doing =
+            matches!(self.call, Some(UnderWay { call: Call::Delete(deleted), .. }) if deleted == name);
         self.line_dirty |= !own_doing;
     }
 
-    fn connected(&mut self, session: SessionId, moment: Moment, out: &mut Vec<Effect>) {
+    fn connected(&mut self, session: SessionId, timeout: Duration, moment: Moment, out: &mut Vec<Effect>) {
         if matches!(self.link, Link::Up(known) if known != session) {
             self.resign(Resigned::Expired, moment, out);
         }
         self.link = Link::Up(session);
+        self.timeout = timeout;
         self.look_again();
         self.failures = 0;
         self.retry_at = Duration::ZERO;
@@ -316,7 +336,9 @@ impl Elector {
     }
 
     fn answered(&mut self, ticket: Ticket, answer: Answer, moment: Moment, out: &mut Vec<Effect>) {
-        let Some((_, call)) = self.call.take_if(|(number, _)| *number == ticket) else { return };
+        let Some(UnderWay { call, sent, .. }) = self.call.take_if(|call| call.ticket == ticket) else {
+            return;
+        };
         match (call, answer) {
             (Call::List, Answer::Listed(seen)) => self.listed(seen, moment, out),
             (Call::ReadEpoch, Answer::Epoch(node)) => self.epoch_read(node, moment, out),
@@ -333,8 +355,12 @@ impl Elector {
                 self.watched.remove(&name);
             }
             (Call::Claim { member, .. }, Answer::Claimed(epoch)) => {
-                self.claimed(member, epoch, moment, out);
+                if !self.claimed(member, epoch, sent, moment, out) {
+                    return;
+                }
             }
+            (Call::Prove { epoch, .. }, Answer::Proved) => self.proved(epoch, sent),
+            (Call::Prove { epoch, .. }, Answer::Refused) => self.refuted(epoch, moment, out),
             (Call::Claim { .. }, Answer::Refused) => {
                 // Being refused once is a stale epoch; more often, something is odd, and nothing is gained by haste.
                 self.refusals = self.refusals.saturating_add(1);
@@ -411,7 +437,15 @@ impl Elector {
         self.settle(out);
     }
 
-    fn claimed(&mut self, member: MemberName, epoch: Epoch, moment: Moment, out: &mut Vec<Effect>) {
+    /// Says whether the claim came in time.
+    fn claimed(
+        &mut self,
+        member: MemberName,
+        epoch: Epoch,
+        sent: Duration,
+        moment: Moment,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         self.refusals = 0;
         let (since, node) = (moment.wall, Some(self.node.clone()));
         let leader = Named { member, node, address: Some(self.address.clone()), since: Some(since) };
@@ -420,10 +454,15 @@ impl Elector {
         self.epoch_dirty = true;
         let wanted = self.wish == Wish::Member && self.member == Some(member);
         if wanted && self.tenure == Tenure::None {
-            self.tenure = Tenure::Leading { epoch, since, serving: false };
+            if moment.now >= sent.saturating_add(self.lease()) {
+                self.claimed_too_late(sent, moment);
+                return false;
+            }
+            self.tenure = Tenure::Leading { epoch, since, serving: false, proved: sent };
             out.push(Effect::Lead { epoch });
             self.settle(out);
         }
+        true
     }
 
     fn tell(&self, leader_before: Option<MemberName>, out: &mut Vec<Effect>) {

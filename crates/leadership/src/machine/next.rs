@@ -4,7 +4,7 @@ use crate::calls::{Call, Effect};
 use crate::clock::Moment;
 use crate::member::MemberName;
 
-use super::{Apart, Elector, Link, Tenure, Then, Wish};
+use super::{Apart, Elector, Link, Tenure, Then, UnderWay, Wish};
 
 impl Elector {
     /// What follows from all that is known: the next call, a session, the end.
@@ -32,7 +32,7 @@ impl Elector {
         }
         if let Some(call) = self.next(moment) {
             self.tickets += 1;
-            self.call = Some((self.tickets, call.clone()));
+            self.call = Some(UnderWay { ticket: self.tickets, call: call.clone(), sent: moment.now });
             out.push(Effect::Call { ticket: self.tickets, call });
         }
     }
@@ -61,6 +61,10 @@ impl Elector {
     }
 
     fn next(&mut self, moment: Moment) -> Option<Call> {
+        // Whoever leads must be sure of it first.
+        if let Some(proof) = self.next_proof(moment) {
+            return Some(proof);
+        }
         // The epoch first: who leads is what followers are asked for, and a leader must know that it is one.
         if std::mem::take(&mut self.epoch_dirty) {
             return Some(Call::ReadEpoch);

@@ -48,6 +48,10 @@ const USUAL: &[&str] = &[
     "found a member that was made without an answer",
     "removed a leftover",
     "claim refused",
+    "resigned: Silent",
+    "late Create",
+    "late Claim",
+    "late Delete",
     "left the line with a term that hangs",
 ];
 
@@ -63,7 +67,7 @@ fn processes_that_stand_still_never_lead_in_the_epoch_of_another() {
 
 #[test]
 fn members_of_the_original_are_respected_and_tampering_is_survived() {
-    let more = ["resigned: Deposed", "resigned: MemberGone"];
+    let more = ["resigned: Deposed", "resigned: MemberGone", "resigned: Refuted"];
     run_all(
         20_000..21_000,
         Faults { pauses: true, tampering: true, originals: true },

@@ -20,7 +20,7 @@ pub(crate) enum Fired {
     Epoch,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Watches {
     members: BTreeSet<MemberName>,
     epoch: bool,
@@ -28,8 +28,9 @@ struct Watches {
     heard: u64,
 }
 
-/// One ensemble. What it does it does at once, in the order in which it is asked.
-#[derive(Debug)]
+/// One ensemble. What it does it does at once, in the order in which it is asked. A copy is what a server knows that has lost
+/// the others.
+#[derive(Debug, Clone)]
 pub(crate) struct Server {
     members: BTreeMap<MemberName, Stored>,
     next_number: u32,
@@ -164,7 +165,7 @@ impl Server {
                 Answer::Deleted
             }
             Call::Claim { member, seen } => {
-                if self.epoch == seen.0 && self.members.contains_key(member) {
+                if self.holds(*member, *seen) {
                     let address = Some(address(node.as_str()));
                     let named = Named { member: *member, node: Some(node.clone()), address, since: None };
                     fired = self.bump(Some(named));
@@ -173,8 +174,14 @@ impl Server {
                     Answer::Refused
                 }
             }
+            Call::Prove { member, epoch } if self.holds(*member, *epoch) => Answer::Proved,
+            Call::Prove { .. } => Answer::Refused,
         };
         (answer, fired)
+    }
+
+    fn holds(&self, member: MemberName, epoch: Epoch) -> bool {
+        self.epoch == epoch.0 && self.members.contains_key(&member)
     }
 
     fn watches_of(&mut self, session: SessionId) -> &mut Watches {

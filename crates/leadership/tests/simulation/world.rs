@@ -26,15 +26,19 @@ pub(crate) struct Faults {
     pub originals: bool,
 }
 
+/// How long two nodes may believe to lead at once, if both run: the rest of a lease, and what a process that stood still takes
+/// to look at its clock.
+const OVERLAP: u64 = SESSION * 3 / 5 + 60;
+
 /// What happens at some time. `life` is that of the process, `link` that of the connection: what belongs to an older one
-/// is dropped.
+/// is dropped, but for calls, which may arrive at the server when nobody waits for them any more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    AtServer { node: usize, link: u64, ticket: Ticket },
+    AtServer { sent: u64 },
     AtNode { node: usize, life: u64, link: u64, what: Message },
     Timer { node: usize, life: u64 },
     CallLate { node: usize, life: u64, ticket: Ticket },
-    Detect { node: usize, link: u64 },
+    Detect { node: usize, life: u64, link: u64 },
     Attach { node: usize, life: u64 },
     ServerExpires { session: i64, heard: u64 },
     Consumer { node: usize, life: u64, epoch: i32, what: Consumer },
@@ -65,6 +69,17 @@ enum Wish {
     Leave,
 }
 
+/// A call on its way.
+struct Sent {
+    node: usize,
+    life: u64,
+    link: u64,
+    ticket: Ticket,
+    session: SessionId,
+    id: NodeId,
+    call: Call,
+}
+
 /// One process with its machine.
 struct Node {
     elector: Elector,
@@ -78,10 +93,11 @@ struct Node {
     up: bool,
     /// Since when not.
     cut_at: u64,
+    /// Its server has lost the others: it answers pings, and reads from what it knew then, and nothing else.
+    stranded: Option<Server>,
     running: bool,
     paused: Option<Vec<Event>>,
     leaving: bool,
-    calls: HashMap<Ticket, Call>,
     answers: HashMap<Ticket, Answer>,
     under_way: Option<Ticket>,
     /// The last delivery in each direction: neither overtakes itself.
@@ -103,6 +119,9 @@ pub(crate) struct World {
     serial: u64,
     nodes: Vec<Node>,
     lives: u64,
+    sent: HashMap<u64, Sent>,
+    /// Since when two nodes that run believe to lead.
+    overlap: Option<u64>,
     epochs_led: HashSet<i32>,
     originals: Vec<SessionId>,
     calm: bool,
@@ -125,6 +144,8 @@ impl World {
             serial: 0,
             nodes: Vec::new(),
             lives: 0,
+            sent: HashMap::new(),
+            overlap: None,
             epochs_led: HashSet::new(),
             originals: Vec::new(),
             calm: false,
@@ -154,10 +175,10 @@ impl World {
             connected: false,
             up: true,
             cut_at: 0,
+            stranded: None,
             running: false,
             paused: None,
             leaving: false,
-            calls: HashMap::new(),
             answers: HashMap::new(),
             under_way: None,
             to_server: 0,
@@ -211,7 +232,7 @@ impl World {
             return waiting.push(event);
         }
         match event {
-            Event::AtServer { node, link, ticket } => self.at_server(node, link, ticket),
+            Event::AtServer { sent } => self.at_server(sent),
             Event::AtNode { node, life, link, what } => self.at_node(node, life, link, what),
             Event::Timer { node, life } if self.nodes[node].life == life => {
                 self.nodes[node].timer = None;
@@ -223,7 +244,7 @@ impl World {
                 let answer = Answer::Failed { why: "no answer in time".to_owned() };
                 self.input(node, Input::Answered { ticket, answer });
             }
-            Event::Detect { node, link } => self.detect(node, link),
+            Event::Detect { node, life, link } if self.nodes[node].life == life => self.detect(node, link),
             Event::Attach { node, life } if self.nodes[node].life == life => self.attach(node),
             Event::ServerExpires { session, heard } => self.server_expires(SessionId(session), heard),
             Event::Consumer { node, life, epoch, what } if self.nodes[node].life == life => {
@@ -333,7 +354,7 @@ impl World {
             }
             Effect::CloseSession => {
                 assert!(self.nodes[node].term.is_none() || self.nodes[node].leaving, "left while leading");
-                if self.nodes[node].up && self.nodes[node].connected {
+                if self.nodes[node].up && self.nodes[node].connected && self.nodes[node].stranded.is_none() {
                     let session = self.nodes[node].session.expect("connected");
                     self.end_session(session);
                 } else {
@@ -394,27 +415,48 @@ impl World {
         assert!(!hangs || call != Call::Create, "joins the line before the last term has stopped");
         let (life, link) = (self.nodes[node].life, self.nodes[node].link);
         self.nodes[node].under_way = Some(ticket);
-        self.nodes[node].calls.insert(ticket, call);
-        self.at(self.now + SESSION / 2, Event::CallLate { node, life, ticket });
+        let limit = self.nodes[node].elector.patience().map_or(SESSION / 2, |limit| limit.as_millis() as u64);
+        self.at(self.now + limit, Event::CallLate { node, life, ticket });
         let time = (self.now + self.latency()).max(self.nodes[node].to_server);
         self.nodes[node].to_server = time;
         // Bytes that are sent into a cut are lost.
         if self.nodes[node].up {
-            self.at(time, Event::AtServer { node, link, ticket });
+            let session = self.nodes[node].session.expect("connected");
+            let id = self.nodes[node].id.clone();
+            self.sent.insert(self.serial, Sent { node, life, link, ticket, session, id, call });
+            self.at(time, Event::AtServer { sent: self.serial });
         }
     }
 
-    fn at_server(&mut self, node: usize, link: u64, ticket: Ticket) {
-        let process = &self.nodes[node];
-        if process.link != link {
-            return;
-        }
-        let (Some(session), Some(call)) = (process.session, process.calls.get(&ticket).cloned()) else {
+    fn at_server(&mut self, sent: u64) {
+        let Some(Sent { node, life, link, ticket, session, id, call }) = self.sent.remove(&sent) else {
             return;
         };
-        // What was on its way when the link was cut arrives or not.
-        let (id, up) = (process.id.clone(), process.up);
-        if !self.server.is_alive(session) || (!up && self.chance(50)) {
+        let process = &mut self.nodes[node];
+        let current = process.life == life && process.link == link && process.running;
+        if current && let Some(server) = &mut process.stranded {
+            // Without a leader, only what it can answer from its own copy.
+            if matches!(call, Call::ReadEpoch | Call::Watch(_)) {
+                let (answer, _) = server.call(session, &id, &call);
+                process.answers.insert(ticket, answer);
+                self.tell(node, Message::Answer(ticket));
+            }
+            return;
+        }
+        // What was on its way when the link was cut arrives or not, even after a new one is there.
+        let reached = current && process.up;
+        if !self.server.is_alive(session) || (!reached && self.chance(50)) {
+            return;
+        }
+        if !current {
+            if matches!(call, Call::Create | Call::Claim { .. } | Call::Delete(_)) {
+                let (answer, fired) = self.server.call(session, &id, &call);
+                let kind = format!("{call:?}");
+                let kind = kind.split([' ', '(']).next().unwrap_or_default();
+                self.met.insert(format!("late {kind}"));
+                self.log.push(format!("{} n{node}'s {call:?} arrives late: {answer:?}", self.now));
+                self.fire(fired);
+            }
             return;
         }
         let answer = if !self.calm && self.chance(2) {
@@ -444,7 +486,8 @@ impl World {
             if !self.calm && self.chance(3) {
                 continue;
             }
-            let node = self.nodes.iter().position(|n| n.running && n.session == Some(session));
+            let hears = |n: &Node| n.running && n.session == Some(session) && n.stranded.is_none();
+            let node = self.nodes.iter().position(hears);
             let message = match what {
                 Fired::Member(name) => Message::Member(name),
                 Fired::Epoch => Message::Epoch,
@@ -478,7 +521,8 @@ impl World {
         self.nodes[node].up = false;
         self.nodes[node].cut_at = self.now;
         let link = self.nodes[node].link;
-        self.after(0..SESSION * 2 / 5, Event::Detect { node, link });
+        let life = self.nodes[node].life;
+        self.after(0..SESSION * 2 / 5, Event::Detect { node, life, link });
         if let Some(session) = self.nodes[node].session {
             self.let_expire(session);
         }
@@ -506,7 +550,22 @@ impl World {
         self.nodes[node].under_way = None;
         let life = self.nodes[node].life;
         self.input(node, Input::Disconnected { why: "no answer".to_owned() });
+        self.nodes[node].stranded = None;
         self.after(1..300, Event::Attach { node, life });
+    }
+
+    /// The client's server loses the ensemble, which hears of the session no more. After a while it gives up its clients.
+    fn strand(&mut self, node: usize) {
+        let process = &mut self.nodes[node];
+        let (Some(session), true) = (process.session, process.connected && process.up) else { return };
+        if process.stranded.is_some() || !self.server.is_alive(session) {
+            return;
+        }
+        process.stranded = Some(self.server.clone());
+        let (life, link) = (process.life, process.link);
+        self.log.push(format!("{} n{node} talks to a server that has lost the ensemble", self.now));
+        self.let_expire(session);
+        self.after(SESSION / 10..SESSION * 3, Event::Detect { node, life, link });
     }
 
     /// The client tries to connect.
@@ -541,7 +600,8 @@ impl World {
         process.link += 1;
         process.connected = true;
         process.under_way = None;
-        self.input(node, Input::Connected { session });
+        let timeout = Duration::from_millis(SESSION);
+        self.input(node, Input::Connected { session, timeout });
     }
 
     fn forget_session(&mut self, node: usize, why: &str) {
@@ -590,13 +650,15 @@ impl World {
         }
         if let Some(session) = self.nodes[node].session
             && self.nodes[node].up
+            && self.nodes[node].stranded.is_none()
         {
             self.server.hear(session);
         }
         // The client notices, after some of what has piled up, that it was away for too long.
         let link = self.nodes[node].link;
         if self.nodes[node].session.is_some_and(|session| !self.server.is_alive(session)) {
-            self.after(0..50, Event::Detect { node, link });
+            let life = self.nodes[node].life;
+            self.after(0..50, Event::Detect { node, life, link });
         }
     }
 
@@ -605,7 +667,8 @@ impl World {
         let life = self.nodes[node].life;
         let idle = self.nodes[node].running && self.nodes[node].paused.is_none();
         match self.dice.u64(0..100) {
-            0..30 if idle => self.cut(node),
+            0..20 if idle => self.cut(node),
+            20..30 if idle => self.strand(node),
             30..55 => self.mend(node),
             55..62 if idle => self.kill(node),
             62..75 if idle => self.happen(Event::Wish { node, life, what: Wish::StepDown }),
@@ -640,13 +703,21 @@ impl World {
     }
 
     /// What holds at every moment.
-    fn check(&self) {
+    fn check(&mut self) {
         let mut believers = 0;
+        let mut awake = 0;
         for (number, node) in self.nodes.iter().enumerate().filter(|(_, n)| n.running) {
             let led = node.elector.view().leads();
             assert_eq!(led, node.leads, "n{number}: the view and the effects differ");
             assert!(led.is_none() || node.connected, "n{number} believes to lead without a connection");
             believers += usize::from(led.is_some());
+            awake += usize::from(led.is_some() && node.paused.is_none());
+        }
+        if awake > 1 {
+            let since = *self.overlap.get_or_insert(self.now);
+            assert!(self.now - since <= OVERLAP, "{awake} have led at once since {since}");
+        } else {
+            self.overlap = None;
         }
         if !self.faults.pauses && !self.faults.tampering {
             assert!(believers <= 1, "{believers} believe to lead");
@@ -660,6 +731,10 @@ impl World {
         for node in 0..self.nodes.len() {
             self.resume(node);
             self.mend(node);
+            if self.nodes[node].stranded.is_some() {
+                let link = self.nodes[node].link;
+                self.detect(node, link);
+            }
         }
         if !keep_originals {
             while !self.originals.is_empty() {

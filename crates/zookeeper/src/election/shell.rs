@@ -177,7 +177,7 @@ impl Shell {
                 self.log.opened(&self.zookeeper.place(), id, session.timeout());
                 self.opened_at = Some(Instant::now());
                 self.session = Some((session, states));
-                Input::Connected { session: id }
+                Input::Connected { session: id, timeout: self.timeout() }
             }
             Err(error) => {
                 self.log.unreachable(&self.zookeeper.host_list(), &error.message);
