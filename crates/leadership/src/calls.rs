@@ -13,7 +13,11 @@ pub type Ticket = u64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// All members, after a sync: what was done before by this session is in the list.
-    List,
+    List {
+        /// Also tell once when a member comes or goes ([`Input::LineTouched`]). Only a leader wants that, so whoever joins
+        /// wakes one node, however long the line is.
+        watch: bool,
+    },
     /// The epoch and who owns it; and tell once when it is changed ([`Input::EpochTouched`]).
     ReadEpoch,
     /// Whether this member is there; and if so, tell once when it goes ([`Input::MemberTouched`]).
@@ -34,7 +38,7 @@ pub enum Call {
 /// What a call has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// To [`Call::List`].
+    /// To [`Call::List`], with the watch if there was to be one.
     Listed(Vec<Seen>),
     /// To [`Call::ReadEpoch`].
     Epoch(EpochNode),
@@ -108,6 +112,8 @@ pub enum Input {
     },
     /// A member that is watched has changed or gone.
     MemberTouched(MemberName),
+    /// The line that is watched has got or lost a member.
+    LineTouched,
     /// The epoch has changed or gone.
     EpochTouched,
     /// The time of [`crate::Elector::deadline`] has come.

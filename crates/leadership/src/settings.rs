@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Settings of [`crate::Elector`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How often the line and the epoch are looked at although nothing was heard of them: members that come and go behind
-    /// this one are seen then, and so is what a lost watch would have told. Up to a quarter more, at random. Default 10 s.
+    /// How often the line and the epoch are looked at although nothing was heard of them: a follower sees members that come
+    /// and go behind it then (the leader at once), and so is what a lost watch would have told. Up to a quarter more, at random. Default 10 s.
     pub refresh: Duration,
     /// The pause after the first call that failed; it doubles each time. Default 100 ms.
     pub retry_min: Duration,

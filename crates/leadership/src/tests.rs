@@ -11,6 +11,10 @@ use crate::{
 
 const SESSION: SessionId = SessionId(7);
 
+const LIST: Call = Call::List { watch: false };
+
+const WATCHED_LIST: Call = Call::List { watch: true };
+
 /// The machine of node `me`, a clock, and what it wants done.
 struct Story {
     elector: Elector,
@@ -67,10 +71,10 @@ impl Story {
         assert_eq!(story.take(), [Effect::OpenSession]);
         story.input(Input::Connected { session: SESSION });
         story.answer(&Call::ReadEpoch, epoch_answer);
-        story.answer(&Call::List, Answer::Listed(others.to_vec()));
+        story.answer(&LIST, Answer::Listed(others.to_vec()));
         story.answer(&Call::Create, Answer::Created(member(9)));
         let line = others.iter().cloned().chain([seen(9, "me")]).collect();
-        story.answer(&Call::List, Answer::Listed(line));
+        story.answer(&LIST, Answer::Listed(line));
         story
     }
 
@@ -81,6 +85,7 @@ impl Story {
         assert!(story.take().contains(&Effect::Lead { epoch: Epoch(4) }));
         story.input(Input::Serving(Epoch(4)));
         story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
+        story.answer(&WATCHED_LIST, Answer::Listed(vec![seen(9, "me")]));
         story.answer(&Call::Watch(member(9)), Answer::Watching { present: true });
         assert_eq!(story.call(), None);
         story
@@ -157,7 +162,7 @@ fn nobody_joins_before_it_is_ready() {
     let mut story = Story::new();
     story.input(Input::Connected { session: SESSION });
     story.answer(&Call::ReadEpoch, epoch(0, None));
-    story.answer(&Call::List, Answer::Listed(vec![]));
+    story.answer(&LIST, Answer::Listed(vec![]));
     assert_eq!(story.call(), None);
     story.input(Input::Ready);
     assert_eq!(story.call().unwrap().1, Call::Create);
@@ -172,9 +177,9 @@ fn a_follower_watches_the_one_before_it_and_itself() {
     assert_eq!(story.view().to_ask().unwrap().address, address("a"));
     // The one before goes: the next is watched. That one goes as well: it is first.
     story.input(Input::MemberTouched(member(5)));
-    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me"), seen(3, "a")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me"), seen(3, "a")]));
     story.answer(&Call::Watch(member(3)), Answer::Watching { present: false });
-    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me")]));
     assert_eq!(story.call().unwrap().1, Call::Claim { member: member(9), seen: Epoch(3) });
 }
 
@@ -186,7 +191,7 @@ fn a_lost_connection_ends_the_lead_at_once_and_the_next_one_waits_for_the_end_of
     assert!(matches!(story.view().role, Role::Apart { .. }) && story.view().leader.is_none());
     story.input(Input::Connected { session: SESSION });
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
-    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me")]));
     story.answer(&Call::Watch(member(9)), Answer::Watching { present: true });
     assert_eq!(story.call(), None, "the first term still runs");
     assert_eq!(story.view().leader, None, "and nobody must be sent here");
@@ -201,13 +206,13 @@ fn a_term_that_hangs_costs_the_place_in_line() {
     story.input(disconnected());
     story.input(Input::Connected { session: SESSION });
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
-    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
     story.answer(&Call::Watch(member(9)), Answer::Watching { present: true });
     assert_eq!(story.elector.deadline(), Some(Settings::default().stop_limit));
     // Refreshes go on meanwhile.
     story.pass(Settings::default().stop_limit);
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
-    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
     story.answer(&Call::Delete(member(9)), Answer::Deleted);
     assert_eq!(story.call(), None, "no new member before the term has stopped");
     story.input(Input::Stopped { epoch: Epoch(4), failed: None });
@@ -227,7 +232,7 @@ fn stepping_down_stops_first_then_leaves_the_line_then_joins_its_end() {
     story.input(Input::MemberTouched(member(9)));
     story.input(Input::Answered { ticket, answer: Answer::Deleted });
     story.answer(&Call::Create, Answer::Created(member(13)));
-    story.answer(&Call::List, Answer::Listed(vec![seen(12, "b"), seen(13, "me")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(12, "b"), seen(13, "me")]));
     assert_eq!(story.call().unwrap().1, Call::Watch(member(12)));
     assert_eq!(
         story.view().to_ask().unwrap().address,
@@ -256,7 +261,7 @@ fn answers_to_calls_of_a_former_connection_count_for_nothing() {
     story.input(Input::Answered { ticket, answer: Answer::Claimed(Epoch(4)) });
     assert!(story.take().is_empty());
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
-    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me")]));
     assert_eq!(story.call().unwrap().1, Call::Claim { member: member(9), seen: Epoch(4) });
 }
 
@@ -266,13 +271,13 @@ fn a_member_without_an_answer_is_looked_for_before_another_is_made() {
     story.input(Input::Ready);
     story.input(Input::Connected { session: SESSION });
     story.answer(&Call::ReadEpoch, epoch(0, None));
-    story.answer(&Call::List, Answer::Listed(vec![]));
+    story.answer(&LIST, Answer::Listed(vec![]));
     story.fail(&Call::Create);
     assert_eq!(story.view().trouble.as_deref(), Some("refused"));
     assert_eq!(story.call(), None, "it waits a little");
     story.pass(Duration::from_secs(1));
     story.answer(&Call::ReadEpoch, epoch(0, None));
-    story.answer(&Call::List, Answer::Listed(vec![seen(4, "me"), seen(5, "me")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(4, "me"), seen(5, "me")]));
     story.answer(&Call::Delete(member(5)), Answer::Deleted);
     assert_eq!(story.view().member, Some(member(4)));
     assert_eq!(story.view().trouble, None);
@@ -287,7 +292,7 @@ fn a_member_of_a_session_that_was_given_up_is_removed() {
     assert_eq!(story.take(), [resign, Effect::OpenSession]);
     story.input(Input::Connected { session: SessionId(8) });
     story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
-    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me")]));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me")]));
     story.answer(&Call::Delete(member(9)), Answer::Deleted);
     story.input(Input::Stopped { epoch: Epoch(4), failed: None });
     assert_eq!(story.call().unwrap().1, Call::Create);
@@ -309,6 +314,29 @@ fn calls_that_fail_are_repeated_more_and_more_slowly() {
 }
 
 #[test]
+fn a_leader_hears_at_once_of_who_comes_and_goes() {
+    let mut story = Story::leading();
+    story.input(Input::LineTouched);
+    // The watch that has fired is set again with the same look.
+    story.answer(&WATCHED_LIST, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
+    assert_eq!(story.elector.view().members.len(), 2);
+    assert_eq!(story.call(), None);
+    // Where nothing was heard, a look costs no second watch.
+    story.pass(Duration::from_secs(13));
+    story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
+    // Nothing is left of it after a connection that broke.
+    story.input(disconnected());
+    story.input(Input::Stopped { epoch: Epoch(4), failed: None });
+    story.input(Input::Connected { session: SESSION });
+    story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
+    story.answer(&LIST, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
+    story.answer(&Call::Claim { member: member(9), seen: Epoch(4) }, Answer::Claimed(Epoch(5)));
+    story.answer(&Call::ReadEpoch, epoch(5, Some((9, "me"))));
+    story.answer(&WATCHED_LIST, Answer::Listed(vec![seen(9, "me"), seen(12, "b")]));
+}
+
+#[test]
 fn a_term_that_ends_by_itself_makes_room_and_comes_back_later_each_time() {
     let mut story = Story::leading();
     let mut waited = Vec::new();
@@ -319,16 +347,18 @@ fn a_term_that_ends_by_itself_makes_room_and_comes_back_later_each_time() {
         assert_eq!(story.view().trouble.as_deref(), Some("no store"));
         let own = story.view().member.unwrap();
         story.answer(&Call::ReadEpoch, epoch(led.0, Some((9, "me"))));
+        story.input(Input::LineTouched);
         story.answer(&Call::Delete(own), Answer::Deleted);
         let due = story.elector.deadline().unwrap();
         waited.push((due - story.now).as_millis());
         story.pass(due - story.now);
         story.answer(&Call::Create, Answer::Created(member(20 + round)));
-        story.answer(&Call::List, Answer::Listed(vec![seen(20 + round, "me")]));
+        story.answer(&LIST, Answer::Listed(vec![seen(20 + round, "me")]));
         let claim = Call::Claim { member: member(20 + round), seen: led };
         story.answer(&claim, Answer::Claimed(Epoch(led.0 + 1)));
         story.take();
         story.answer(&Call::ReadEpoch, epoch(led.0 + 1, Some((20 + round, "me"))));
+        story.answer(&WATCHED_LIST, Answer::Listed(vec![seen(20 + round, "me")]));
         story.answer(&Call::Watch(member(20 + round)), Answer::Watching { present: true });
     }
     assert_eq!(waited, [250, 500, 1000]);

@@ -86,6 +86,8 @@ pub struct Elector {
     line: Line,
     /// Something may have changed since the last listing was sent for.
     line_dirty: bool,
+    /// There is a watch on the line that has not fired.
+    line_watched: bool,
     epoch: Option<EpochNode>,
     /// As `line_dirty`.
     epoch_dirty: bool,
@@ -127,6 +129,7 @@ impl Elector {
             member: None,
             line: Line::default(),
             line_dirty: true,
+            line_watched: false,
             epoch: None,
             epoch_dirty: true,
             watched: BTreeSet::new(),
@@ -190,6 +193,7 @@ impl Elector {
             Input::Stopped { epoch, failed } => self.stopped(epoch, failed, moment, out),
             Input::Answered { ticket, answer } => self.answered(ticket, answer, moment, out),
             Input::MemberTouched(name) => self.touched(name),
+            Input::LineTouched => self.line_touched(),
             Input::EpochTouched => self.epoch_dirty = true,
             Input::Tick => {}
         }
@@ -201,6 +205,12 @@ impl Elector {
         // What this node removes itself is no news.
         let own_doing = matches!(self.call, Some((_, Call::Delete(deleted))) if deleted == name);
         self.line_dirty |= !own_doing;
+    }
+
+    fn line_touched(&mut self) {
+        self.line_watched = false;
+        // Whoever has given up the lead goes on without; its own leaving is what it hears.
+        self.line_dirty |= matches!(self.tenure, Tenure::Leading { .. });
     }
 
     fn connected(&mut self, session: SessionId, moment: Moment, out: &mut Vec<Effect>) {
@@ -217,6 +227,7 @@ impl Elector {
     fn look_again(&mut self) {
         self.call = None;
         self.watched.clear();
+        self.line_watched = false;
         self.line_dirty = true;
         self.epoch_dirty = true;
     }
@@ -317,7 +328,10 @@ impl Elector {
     fn answered(&mut self, ticket: Ticket, answer: Answer, moment: Moment, out: &mut Vec<Effect>) {
         let Some((_, call)) = self.call.take_if(|(number, _)| *number == ticket) else { return };
         match (call, answer) {
-            (Call::List, Answer::Listed(seen)) => self.listed(seen, moment, out),
+            (Call::List { watch }, Answer::Listed(seen)) => {
+                self.line_watched |= watch;
+                self.listed(seen, moment, out);
+            }
             (Call::ReadEpoch, Answer::Epoch(node)) => self.epoch_read(node, moment, out),
             (Call::Watch(name), Answer::Watching { present: true }) => _ = self.watched.insert(name),
             (Call::Watch(_), Answer::Watching { present: false }) => self.line_dirty = true,
@@ -421,6 +435,8 @@ impl Elector {
         if wanted && self.tenure == Tenure::None {
             self.tenure = Tenure::Leading { epoch, since, serving: false };
             out.push(Effect::Lead { epoch });
+            // From now on every member that joins is heard of.
+            self.line_dirty = true;
             self.settle(out);
         }
     }

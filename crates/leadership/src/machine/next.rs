@@ -66,7 +66,8 @@ impl Elector {
             return Some(Call::ReadEpoch);
         }
         if std::mem::take(&mut self.line_dirty) {
-            return Some(Call::List);
+            let watch = matches!(self.tenure, Tenure::Leading { .. }) && !self.line_watched;
+            return Some(Call::List { watch });
         }
         if let Some(leftover) = self.line.leftover(&self.node, self.member) {
             return Some(Call::Delete(leftover));

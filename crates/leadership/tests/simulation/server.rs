@@ -17,6 +17,7 @@ pub(crate) struct Stored {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fired {
     Member(MemberName),
+    Line,
     Epoch,
 }
 
@@ -24,6 +25,7 @@ pub(crate) enum Fired {
 struct Watches {
     members: BTreeSet<MemberName>,
     epoch: bool,
+    line: bool,
     /// Grows whenever the server hears of the session after a silence.
     heard: u64,
 }
@@ -111,6 +113,16 @@ impl Server {
         let watchers = self.sessions.iter_mut().filter_map(|(id, watches)| {
             watches.members.remove(&name).then_some((SessionId(*id), Fired::Member(name)))
         });
+        let mut fired: Vec<_> = watchers.collect();
+        fired.extend(self.line_fires());
+        fired
+    }
+
+    /// A member comes or goes.
+    pub(crate) fn line_fires(&mut self) -> Vec<(SessionId, Fired)> {
+        let watchers = self.sessions.iter_mut().filter_map(|(id, watches)| {
+            std::mem::take(&mut watches.line).then_some((SessionId(*id), Fired::Line))
+        });
         watchers.collect()
     }
 
@@ -134,7 +146,9 @@ impl Server {
 
     /// How many watches a session has.
     pub(crate) fn watches(&self, session: SessionId) -> usize {
-        self.sessions.get(&session.0).map_or(0, |w| w.members.len() + usize::from(w.epoch))
+        self.sessions
+            .get(&session.0)
+            .map_or(0, |w| w.members.len() + usize::from(w.epoch) + usize::from(w.line))
     }
 
     /// Carries out one call of a live session: the answer, and the watches that it makes fire.
@@ -146,7 +160,10 @@ impl Server {
     ) -> (Answer, Vec<(SessionId, Fired)>) {
         let mut fired = Vec::new();
         let answer = match call {
-            Call::List => Answer::Listed(self.seen()),
+            Call::List { watch } => {
+                self.watches_of(session).line |= watch;
+                Answer::Listed(self.seen())
+            }
             Call::ReadEpoch => {
                 self.watches_of(session).epoch = true;
                 Answer::Epoch(EpochNode { epoch: Epoch(self.epoch), leader: self.leader.clone() })
@@ -158,7 +175,10 @@ impl Server {
                 }
                 Answer::Watching { present }
             }
-            Call::Create => Answer::Created(self.create(session, Some(node.clone()))),
+            Call::Create => {
+                fired = self.line_fires();
+                Answer::Created(self.create(session, Some(node.clone())))
+            }
             Call::Delete(name) => {
                 fired = self.delete(*name);
                 Answer::Deleted

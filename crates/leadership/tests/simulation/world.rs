@@ -48,6 +48,7 @@ enum Event {
 enum Message {
     Answer(Ticket),
     Member(MemberName),
+    Line,
     Epoch,
 }
 
@@ -447,6 +448,7 @@ impl World {
             let node = self.nodes.iter().position(|n| n.running && n.session == Some(session));
             let message = match what {
                 Fired::Member(name) => Message::Member(name),
+                Fired::Line => Message::Line,
                 Fired::Epoch => Message::Epoch,
             };
             if let Some(node) = node {
@@ -466,6 +468,7 @@ impl World {
                 self.input(node, Input::Answered { ticket, answer });
             }
             Message::Member(name) => self.input(node, Input::MemberTouched(name)),
+            Message::Line => self.input(node, Input::LineTouched),
             Message::Epoch => self.input(node, Input::EpochTouched),
         }
     }
@@ -635,6 +638,8 @@ impl World {
                 let session = self.server.open_session();
                 self.server.create(session, None);
                 self.originals.push(session);
+                let fired = self.server.line_fires();
+                self.fire(fired);
             }
         }
     }

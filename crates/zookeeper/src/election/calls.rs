@@ -27,6 +27,7 @@ const ANY_VERSION: i32 = -1;
 pub(super) enum Armed {
     Nothing,
     Epoch(Watch),
+    Line(Watch),
     Member(MemberName, Watch),
 }
 
@@ -69,7 +70,10 @@ async fn answer(
     now: Timestamp,
 ) -> Result<(Answer, Armed), Error> {
     let answer = match call {
-        Call::List => Answer::Listed(list(session).await?),
+        Call::List { watch } => {
+            let (seen, watch) = list(session, *watch).await?;
+            return Ok((Answer::Listed(seen), watch.map_or(Armed::Nothing, Armed::Line)));
+        }
         Call::ReadEpoch => {
             let (data, stat, watch) = session.get_and_watch(EPOCH_PATH).await?;
             let node = EpochNode { epoch: Epoch(stat.version), leader: read_leader(&data) };
@@ -125,10 +129,15 @@ async fn claim(
     }
 }
 
-async fn list(session: &Session) -> Result<Vec<Seen>, Error> {
+async fn list(session: &Session, watch: bool) -> Result<(Vec<Seen>, Option<Watch>), Error> {
     // Without it, a server that lags behind could hide our own member, and we would make a second one.
     session.sync(LEADER_PATH).await?;
-    let children = session.children(LEADER_PATH).await?;
+    let (children, watch) = if watch {
+        let (children, watch) = session.children_and_watch(LEADER_PATH).await?;
+        (children, Some(watch))
+    } else {
+        (session.children(LEADER_PATH).await?, None)
+    };
     let mut names: Vec<_> = children.iter().filter_map(|name| MemberName::parse(name)).collect();
     names.sort_unstable();
     if names.len() > MAX_MEMBERS {
@@ -136,7 +145,7 @@ async fn list(session: &Session) -> Result<Vec<Seen>, Error> {
     }
     let reads = names.into_iter().map(|name| read(session, name));
     let read: Vec<_> = stream::iter(reads).buffered(READS).collect().await;
-    read.into_iter().filter_map(Result::transpose).collect()
+    Ok((read.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?, watch))
 }
 
 /// A member; `None` if it has gone meanwhile.

@@ -40,6 +40,7 @@ pub(super) struct Shell {
     session: Option<(Session, States)>,
     call: Slot<(Ticket, Answer, Armed)>,
     epoch_watch: Slot<()>,
+    line_watch: Slot<()>,
     member_watches: BTreeMap<MemberName, Pin<Box<dyn Future<Output = ()> + Send>>>,
     running: Option<Running>,
     terms: mpsc::Sender<Term>,
@@ -74,6 +75,7 @@ impl Shell {
             session: None,
             call: None,
             epoch_watch: None,
+            line_watch: None,
             member_watches: BTreeMap::new(),
             running: None,
             terms,
@@ -113,6 +115,7 @@ impl Shell {
             (ticket, answer, armed) = ready(&mut self.call) => Some(self.answered(ticket, answer, armed)),
             opened = ready(&mut self.opening) => Some(self.opened(opened)),
             () = ready(&mut self.epoch_watch) => Some(Input::EpochTouched),
+            () = ready(&mut self.line_watch) => Some(Input::LineTouched),
             name = fired(&mut self.member_watches) => Some(Input::MemberTouched(name)),
             () = sleep_until(deadline.unwrap_or(self.start)), if deadline.is_some() => Some(Input::Tick),
         }
@@ -210,6 +213,7 @@ impl Shell {
     fn forget_connection(&mut self) {
         self.call = None;
         self.epoch_watch = None;
+        self.line_watch = None;
         self.member_watches.clear();
     }
 
@@ -226,6 +230,7 @@ impl Shell {
         match armed {
             Armed::Nothing => {}
             Armed::Epoch(watch) => self.epoch_watch = Some(Box::pin(watch.changed())),
+            Armed::Line(watch) => self.line_watch = Some(Box::pin(watch.changed())),
             Armed::Member(name, watch) => _ = self.member_watches.insert(name, Box::pin(watch.changed())),
         }
         match &answer {

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_nodes_the_first_leads_and_all_agree() {
     let (path, record) = (fresh_path(), Record::default());
-    let mut a = Node::join("a", settings(server(), &path, LONG), &record).await;
+    // It never looks by itself.
+    let mut a = Node::refreshing("a", settings(server(), &path, LONG), &record, PATIENCE * 10);
+    a.handle.ready().await.unwrap();
     let epoch = a.until_leads().await;
     assert_eq!(epoch, Epoch(1));
     let mut b = Node::join("b", settings(server(), &path, LONG), &record).await;
@@ -27,7 +29,7 @@ async fn of_several_nodes_the_first_leads_and_all_agree() {
     let mut c = Node::join("c", settings(server(), &path, LONG), &record).await;
     c.until_follows("a").await;
     for node in [&mut a, &mut b, &mut c] {
-        // Members that joined behind a node are seen with the next refresh.
+        // The leader hears of members that join; a follower sees those behind it with the next refresh.
         let view = node.until("sees three", |view| view.members.len() == 3).await;
         let hosts: Vec<_> = view.members.iter().map(|m| m.address.as_ref().unwrap().host.clone()).collect();
         assert_eq!(hosts, ["a", "b", "c"]);

@@ -109,10 +109,12 @@ impl Node {
 
     /// Takes part without being ready.
     pub(crate) fn watch(name: &str, zookeeper: Settings, record: &Record) -> Self {
-        let rhythm = mconn_leadership::Settings {
-            refresh: Duration::from_secs(2),
-            ..mconn_leadership::Settings::default()
-        };
+        Self::refreshing(name, zookeeper, record, Duration::from_secs(2))
+    }
+
+    /// The same, looking around so often.
+    pub(crate) fn refreshing(name: &str, zookeeper: Settings, record: &Record, refresh: Duration) -> Self {
+        let rhythm = mconn_leadership::Settings { refresh, ..mconn_leadership::Settings::default() };
         let settings =
             ElectionSettings { zookeeper, address: address(name), version: "1.0".to_owned(), rhythm };
         let election = election::start(settings);
