@@ -81,7 +81,7 @@ impl Cluster {
                 epochs.push((members["epoch"].as_u64(), known));
             }
             epochs.dedup();
-            // A member that joins behind a node is seen with its next refresh.
+            // A follower sees who joins behind it with its next refresh.
             let agreed = epochs.len() == 1 || epochs.iter().all(|(epoch, _)| *epoch == epochs[0].0);
             Ok(leads.filter(|_| agreed))
         })

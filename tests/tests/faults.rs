@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mconn_tests::ha::{
-    APP, Cluster, Fault, History, Judged, NAMESPACE, NODES, Outcome, Round, Senders, Sighting, Status,
-    Written, check, event, post, read_all, schedule,
+    APP, Cluster, Fault, History, Judged, NAMESPACE, NODES, Network, Outcome, Round, Senders, Sighting,
+    Status, Written, check, event, post, read_all, schedule,
 };
 use mconn_tests::{Client, PATIENCE, until};
 use tokio::sync::Mutex;
@@ -40,8 +40,8 @@ struct Campaign {
 }
 
 impl Campaign {
-    async fn start(servers: usize, seed: u64) -> Self {
-        let cluster = Cluster::start(servers, SESSION).await;
+    async fn start(servers: usize, seed: u64, network: Option<Network>) -> Self {
+        let cluster = Cluster::start(servers, SESSION, network).await;
         cluster.node(cluster.leader().await).api.preset("Test", APP).await;
         Self { cluster, history: History::default(), seed, parts: 0 }
     }
@@ -73,6 +73,7 @@ impl Campaign {
         self.history.inventories = self.cluster.inventories().await;
         let txns = tokio::task::block_in_place(|| read_all(self.cluster.ensemble.dir()));
         self.history.written = Written::of(&txns, NAMESPACE);
+        self.history.ran = self.cluster.ran();
         let (violations, judged) = check(&self.history);
         let shown: Vec<_> = violations.iter().take(20).map(ToString::to_string).collect();
         assert!(
@@ -162,8 +163,8 @@ fn chosen<T: FromStr>(name: &str, default: T) -> T {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_fault_once_on_three_servers() {
     let _machine = MACHINE.lock().await;
-    let rounds = schedule(1, Fault::ALL.len(), SESSION);
-    let mut campaign = Campaign::start(3, 1).await;
+    let rounds = schedule(&Fault::ALL, 1, Fault::ALL.len(), SESSION);
+    let mut campaign = Campaign::start(3, 1, None).await;
     let judged = campaign.suffer(&rounds).await;
     println!("{judged:?}");
     assert!(judged.acknowledged > 500 && judged.ends > 100, "too little to judge: {judged:?}");
@@ -182,17 +183,31 @@ async fn random_faults() {
         "repeat these faults with MCONN_FAULT_SEED={seed} MCONN_FAULT_ROUNDS={rounds} MCONN_FAULT_SERVERS={servers}"
     );
     let began = Instant::now();
-    let mut campaign = Campaign::start(servers, seed).await;
-    let judged = campaign.suffer(&schedule(seed, rounds, SESSION)).await;
+    let mut campaign = Campaign::start(servers, seed, None).await;
+    let judged = campaign.suffer(&schedule(&Fault::ALL, seed, rounds, SESSION)).await;
     println!("{rounds} rounds in {:?}: {judged:?}", began.elapsed());
     assert!(judged.acknowledged > 20 * rounds, "too little to judge: {judged:?}");
     campaign.sync().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn networks_that_part() {
+    let _machine = MACHINE.lock().await;
+    let inside = tokio::task::block_in_place(|| Network::inside("networks_that_part"));
+    let Some(network) = inside else { return };
+    let rounds = chosen("MCONN_FAULT_NETWORK_ROUNDS", Fault::NETWORK.len());
+    let seed = chosen("MCONN_FAULT_SEED", 1);
+    let mut campaign = Campaign::start(3, seed, Some(network)).await;
+    let judged = campaign.suffer(&schedule(&Fault::NETWORK, seed, rounds, SESSION)).await;
+    println!("{judged:?}");
+    assert!(judged.acknowledged > 20 * rounds && judged.epochs > rounds / 3, "too little: {judged:?}");
+    campaign.sync().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_deposed_leader_that_wakes_up_cannot_write() {
     let _machine = MACHINE.lock().await;
-    let mut campaign = Campaign::start(1, 0).await;
+    let mut campaign = Campaign::start(1, 0, None).await;
     let cluster = &mut campaign.cluster;
     let old = cluster.leader().await;
     let address = cluster.node(old).address;

@@ -1,5 +1,5 @@
 //! ZooKeeper servers and other processes on this machine, for tests and for demonstrations: Debian's package, on free ports of
-//! loopback, with fsync. A process ends with the value that started it, and with this one whatever happens to that.
+//! loopback (or of another address of it), with fsync. A process ends with the value that started it, and with this one whatever happens to that.
 
 mod process;
 
@@ -29,11 +29,22 @@ pub struct Options {
     pub settings: Vec<String>,
     /// Arguments for every Java.
     pub java: Vec<String>,
+    /// Variables of every server's environment. Each runs in its directory, `server-1` and so on.
+    pub env: Vec<(String, String)>,
+    /// Where clients find the servers.
+    pub listen: Ipv4Addr,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { servers: 1, tick: Duration::from_secs(2), settings: Vec::new(), java: Vec::new() }
+        Self {
+            servers: 1,
+            tick: Duration::from_secs(2),
+            settings: Vec::new(),
+            java: Vec::new(),
+            env: Vec::new(),
+            listen: Ipv4Addr::LOCALHOST,
+        }
     }
 }
 
@@ -93,6 +104,7 @@ struct Server {
     address: SocketAddr,
     home: PathBuf,
     java: Vec<String>,
+    env: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -197,14 +209,15 @@ impl Server {
         fs::write(home.join("data/myid"), id.to_string()).map_err(failed(what()))?;
         // Relative to where it runs: a path of any characters is fine then.
         let config = format!(
-            "tickTime={}\ninitLimit=20\nsyncLimit=5\ndataDir=data\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
+            "tickTime={}\ninitLimit=20\nsyncLimit=5\ndataDir=data\nclientPort={port}\nclientPortAddress={}\n\
              admin.enableServer=false\n4lw.commands.whitelist=srvr,ruok,mntr\nmaxClientCnxns=0\n{}{members}",
             options.tick.as_millis(),
+            options.listen,
             options.settings.iter().map(|line| format!("{line}\n")).collect::<String>(),
         );
         fs::write(home.join("zoo.cfg"), config).map_err(failed(what()))?;
-        let address = (Ipv4Addr::LOCALHOST, port).into();
-        Ok(Self { address, home, java: options.java.clone(), process: None })
+        let (address, env) = ((options.listen, port).into(), options.env.clone());
+        Ok(Self { address, home, java: options.java.clone(), env, process: None })
     }
 
     fn launch(&mut self) -> Result<(), LocalError> {
@@ -217,6 +230,7 @@ impl Server {
         let log = File::options().create(true).append(true).open(self.log_file());
         let log = log.and_then(|log| Ok((log.try_clone()?, log)));
         let (output, errors) = log.map_err(failed("cannot write ZooKeeper's log"))?;
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.home).stdin(Stdio::null()).stdout(output).stderr(errors);
         self.process = Some(Process::start(command).map_err(failed("cannot start ZooKeeper"))?);
         Ok(())

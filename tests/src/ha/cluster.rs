@@ -7,7 +7,9 @@ use std::time::Duration;
 use mconn_zookeeper::testing::{Ensemble, Link, Options, Proxy};
 use tempfile::TempDir;
 
-use super::history::Sighting;
+use super::history::{Ran, Sighting};
+use super::network::{Network, Wire};
+use super::trouble::{self, Trouble};
 use crate::{Client, FakeMarathon, Mconn, PATIENCE, until};
 
 /// Nodes of a cluster.
@@ -15,6 +17,9 @@ pub const NODES: usize = 3;
 
 /// The path that the nodes share.
 pub const NAMESPACE: &str = "/faults/mconn";
+
+/// Between the logs of two processes.
+const ENDED: &str = "--- its process has ended";
 
 /// Ports that the kernel gives to nobody by itself, so that a node that is started again still finds its own free.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
@@ -26,9 +31,12 @@ pub struct Cluster {
     pub ensemble: Ensemble,
     /// The Marathon that all nodes follow. It answers nothing until it is told to.
     pub marathon: FakeMarathon,
+    /// The clock and the disk of each server.
+    pub machines: Vec<Trouble>,
     nodes: Vec<Member>,
     servers: usize,
     session: Duration,
+    network: Option<Network>,
 }
 
 /// One node.
@@ -38,7 +46,9 @@ pub struct Member {
     pub address: SocketAddr,
     /// Its API.
     pub api: Client,
-    /// Its links, one for each server.
+    /// Its clock and its disk.
+    pub machine: Trouble,
+    /// Its links, one for each server; none with a network.
     links: Vec<Proxy>,
     dir: TempDir,
     process: Option<Mconn>,
@@ -47,27 +57,38 @@ pub struct Member {
 }
 
 impl Cluster {
-    /// Starts everything and waits until a node leads. `session` is the time after which ZooKeeper gives up a silent node.
+    /// Starts everything and waits until a node leads. `session` is the time after which ZooKeeper gives up a silent node. Nodes
+    /// are on this network, or on loopback with links that can be troubled.
     ///
     /// # Panics
     /// If anything does not start.
-    pub async fn start(servers: usize, session: Duration) -> Self {
+    pub async fn start(servers: usize, session: Duration, network: Option<Network>) -> Self {
         // Small files: they are read often, and a server begins a new one whenever it is started.
         let java = vec!["-Dzookeeper.preAllocSize=256".to_owned()];
-        let options = Options { servers, tick: session / 2, java, ..Options::default() };
+        let env = trouble::env().map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let listen = network.as_ref().map_or(Ipv4Addr::LOCALHOST, Network::ensemble);
+        let options = Options { servers, tick: session / 2, java, env, listen, ..Options::default() };
         let ensemble = tokio::task::block_in_place(|| Ensemble::start(&options));
-        let marathon = FakeMarathon::start().await;
+        let machine = |server| Trouble::at(&ensemble.dir().join(format!("server-{}", server + 1)));
+        let machines = (0..servers).map(machine).collect();
+        let others = network.as_ref().map_or(Ipv4Addr::LOCALHOST, Network::others);
+        let marathon = FakeMarathon::on(&format!("{others}:0")).await;
         marathon.answers(503, "{}");
-        let mut cluster = Self { ensemble, marathon, nodes: Vec::new(), servers, session };
-        for _ in 0..NODES {
-            let address = (Ipv4Addr::LOCALHOST, free_port()).into();
+        let mut cluster = Self { ensemble, marathon, machines, nodes: Vec::new(), servers, session, network };
+        for node in 0..NODES {
             let mut links = Vec::new();
-            for server in 0..servers {
-                links.push(Proxy::start(cluster.ensemble.address(server), Link::Open).await);
-            }
+            let address = if let Some(network) = &cluster.network {
+                network.address(node)
+            } else {
+                for server in 0..servers {
+                    links.push(Proxy::start(cluster.ensemble.address(server), Link::Open).await);
+                }
+                (Ipv4Addr::LOCALHOST, free_port()).into()
+            };
             let api = Client::new(&format!("http://{address}"));
             let dir = TempDir::new().expect("a directory");
-            cluster.nodes.push(Member { address, api, links, dir, process: None, past: String::new() });
+            let (machine, past) = (Trouble::at(dir.path()), String::new());
+            cluster.nodes.push(Member { address, api, machine, links, dir, process: None, past });
         }
         for node in 0..NODES {
             cluster.launch(node);
@@ -81,13 +102,20 @@ impl Cluster {
     /// # Panics
     /// If it does not.
     pub fn launch(&mut self, node: usize) {
+        let shell = self.network.as_ref().map(|network| network.enter(node));
         let node = &mut self.nodes[node];
-        let hosts: Vec<_> = node.links.iter().map(|link| link.address().to_string()).collect();
-        let (hosts, port) = (hosts.join(","), node.address.port().to_string());
+        let hosts = match node.links.is_empty() {
+            true => self.ensemble.hosts(),
+            false => {
+                let links = node.links.iter().map(|link| link.address().to_string());
+                links.collect::<Vec<_>>().join(",")
+            }
+        };
+        let (host, port) = (node.address.ip().to_string(), node.address.port().to_string());
         let timeout = self.session.as_millis().to_string();
-        let env = [
-            ("MCONN_HOST", "127.0.0.1"),
-            ("MCONN_BIND", "127.0.0.1"),
+        let mut env = vec![
+            ("MCONN_HOST", host.as_str()),
+            ("MCONN_BIND", host.as_str()),
             ("MCONN_PORT", port.as_str()),
             ("MCONN_MARATHON_HOSTS", self.marathon.address.as_str()),
             ("MCONN_MARATHON_READY", "none"),
@@ -100,8 +128,12 @@ impl Cluster {
             ("MCONN_ZK_SESSION_TIMEOUT", timeout.as_str()),
             ("MCONN_ZK_SPIN_DELAY", "300"),
         ];
+        env.extend(trouble::env());
         tokio::task::block_in_place(|| {
-            let process = Mconn::start(&["serve"], &env, node.dir.path());
+            let process = match shell {
+                Some(shell) => Mconn::start_through(&shell, &["serve"], &env, node.dir.path()),
+                None => Mconn::start(&["serve"], &env, node.dir.path()),
+            };
             process.wait_for("Webserver started on");
             node.process = Some(process);
         });
@@ -123,7 +155,7 @@ impl Cluster {
     pub fn kill(&mut self, node: usize) {
         if let Some(mut process) = self.nodes[node].process.take() {
             tokio::task::block_in_place(|| process.kill());
-            self.nodes[node].past.push_str(&format!("{}--- killed ---\n", process.output()));
+            self.nodes[node].past.push_str(&format!("{}{ENDED} (killed)\n", process.output()));
         }
     }
 
@@ -148,13 +180,42 @@ impl Cluster {
     pub fn end(&mut self, node: usize) -> i32 {
         let mut process = self.nodes[node].process.take().expect("the node runs");
         let code = tokio::task::block_in_place(|| process.exit_code());
-        self.nodes[node].past.push_str(&format!("{}--- ended with {code} ---\n", process.output()));
+        self.nodes[node].past.push_str(&format!("{}{ENDED} ({code})\n", process.output()));
         code
     }
 
-    /// Changes all links of a node.
+    /// Changes all links of a node to the ensemble.
+    ///
+    /// # Panics
+    /// If there is a network, which is open or frozen and nothing else.
     pub fn link(&self, node: usize, link: Link) {
-        self.nodes[node].links.iter().for_each(|proxy| proxy.set(link));
+        match (&self.network, link) {
+            (None, link) => self.nodes[node].links.iter().for_each(|proxy| proxy.set(link)),
+            (Some(network), Link::Open) => network.mend(node, Wire::Ensemble),
+            (Some(network), Link::Frozen) => network.pull(node, Wire::Ensemble),
+            (Some(_), link) => panic!("a network is never {link:?}"),
+        }
+    }
+
+    /// The network.
+    ///
+    /// # Panics
+    /// If there are only links.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("the cluster was started on a network")
+    }
+
+    /// What each process of each node says that it has done, in its order.
+    #[must_use]
+    pub fn ran(&self) -> Vec<Vec<Ran>> {
+        let mut ran = Vec::new();
+        for node in &self.nodes {
+            let now = node.process.as_ref().map(Mconn::output).unwrap_or_default();
+            let processes = node.past.split(ENDED).chain([now.as_str()]);
+            ran.extend(processes.map(|log| log.lines().filter_map(Ran::of_line).collect()));
+        }
+        ran
     }
 
     /// The nodes that take themselves for the leader, as far as they answer, with their epochs.
@@ -196,7 +257,11 @@ impl Cluster {
             let epochs: BTreeSet<_> = shown.iter().map(|members| members["epoch"].as_i64()).collect();
             let leading = shown.iter().filter(|members| members["role"] == "leading").count();
             let following = shown.iter().filter(|members| members["role"] == "following").count();
-            if leading == 1 && following == NODES - 1 && epochs.len() == 1 {
+            // Followers hear of who joins behind them later.
+            let known = shown.iter().filter(|members| members["role"] == "leading");
+            let known =
+                known.filter_map(|members| members["members"].as_array()).all(|all| all.len() >= NODES);
+            if leading == 1 && following == NODES - 1 && epochs.len() == 1 && known {
                 return;
             }
             assert!(tokio::time::Instant::now() < end, "the nodes do not agree on a leader: {shown:#?}");

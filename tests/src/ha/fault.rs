@@ -7,6 +7,11 @@ use mconn_zookeeper::testing::Link;
 use tokio::time::sleep;
 
 use super::cluster::{Cluster, NODES};
+use super::network::Wire;
+use super::trouble::Trouble;
+
+/// In seconds.
+const DAY: i64 = 86_400;
 
 /// Something that goes wrong, and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,11 +46,23 @@ pub enum Fault {
     LoseQuorum,
     /// The leader dies while another node cannot reach the ensemble.
     KillLeaderAndPart,
+    /// The disks of all servers are slow.
+    SlowDisks,
+    /// The leader's clock jumps by a day, and back.
+    JumpLeader,
+    /// The clocks of all servers jump by a day, and back.
+    JumpServers,
+    /// The leader reaches nobody at all. Only on a network, as all that follow.
+    IsolateLeader,
+    /// Another node reaches nobody at all.
+    IsolateFollower,
+    /// The leader reaches the ensemble, and nobody else reaches the leader.
+    HideLeader,
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
+    /// All that need no network.
+    pub const ALL: [Self; 18] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -61,6 +78,19 @@ impl Fault {
         Self::StopServer,
         Self::LoseQuorum,
         Self::KillLeaderAndPart,
+        Self::SlowDisks,
+        Self::JumpLeader,
+        Self::JumpServers,
+    ];
+
+    /// All that a network can suffer.
+    pub const NETWORK: [Self; 6] = [
+        Self::PartLeader,
+        Self::PartFollower,
+        Self::KillLeaderAndPart,
+        Self::IsolateLeader,
+        Self::IsolateFollower,
+        Self::HideLeader,
     ];
 }
 
@@ -89,16 +119,16 @@ impl fmt::Display for Round {
     }
 }
 
-/// So many rounds, always the same for one seed. Every fault comes once before any comes again. Half of them last longer than
-/// a session.
+/// So many rounds of these faults, always the same for one seed. Every fault comes once before any comes again. Half of them last
+/// longer than a session.
 #[must_use]
-pub fn schedule(seed: u64, rounds: usize, session: Duration) -> Vec<Round> {
+pub fn schedule(faults: &[Fault], seed: u64, rounds: usize, session: Duration) -> Vec<Round> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut deck = Vec::new();
     let mut drawn = Vec::with_capacity(rounds);
     while drawn.len() < rounds {
         if deck.is_empty() {
-            deck = Fault::ALL.to_vec();
+            deck = faults.to_vec();
             rng.shuffle(&mut deck);
         }
         let Some(fault) = deck.pop() else { continue };
@@ -147,6 +177,17 @@ impl Cluster {
                 self.killed(&[leader], lasts).await;
                 self.link(follower, Link::Open);
             }
+            Fault::SlowDisks => {
+                // A few syncs within the time, each as long as a node may wait for an answer or longer.
+                self.machines.iter().for_each(|server| server.disk(lasts / 3));
+                sleep(lasts).await;
+                self.machines.iter().for_each(|server| server.disk(Duration::ZERO));
+            }
+            Fault::JumpLeader => jumped(&[&self.node(leader).machine], which, lasts).await,
+            Fault::JumpServers => jumped(&self.machines.iter().collect::<Vec<_>>(), which, lasts).await,
+            Fault::IsolateLeader => self.pulled(leader, &[Wire::Ensemble, Wire::Others], lasts).await,
+            Fault::IsolateFollower => self.pulled(follower, &[Wire::Ensemble, Wire::Others], lasts).await,
+            Fault::HideLeader => self.pulled(leader, &[Wire::Others], lasts).await,
         }
     }
 
@@ -160,6 +201,12 @@ impl Cluster {
         self.signal(node, "STOP");
         sleep(lasts).await;
         self.signal(node, "CONT");
+    }
+
+    async fn pulled(&mut self, node: usize, wires: &[Wire], lasts: Duration) {
+        wires.iter().for_each(|wire| self.network().pull(node, *wire));
+        sleep(lasts).await;
+        wires.iter().for_each(|wire| self.network().mend(node, *wire));
     }
 
     async fn troubled(&mut self, node: usize, link: Link, lasts: Duration) {
@@ -194,6 +241,13 @@ impl Cluster {
     }
 }
 
+async fn jumped(machines: &[&Trouble], which: usize, lasts: Duration) {
+    let jump = if which == 0 { DAY } else { -DAY };
+    machines.iter().for_each(|machine| machine.clock(jump));
+    sleep(lasts).await;
+    machines.iter().for_each(|machine| machine.clock(0));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,9 +255,9 @@ mod tests {
     #[test]
     fn a_schedule_is_its_seeds_and_leaves_nothing_out() {
         let second = Duration::from_secs(1);
-        let drawn = schedule(7, 40, second);
-        assert_eq!(drawn, schedule(7, 40, second));
-        assert_ne!(drawn, schedule(8, 40, second));
+        let drawn = schedule(&Fault::ALL, 7, 40, second);
+        assert_eq!(drawn, schedule(&Fault::ALL, 7, 40, second));
+        assert_ne!(drawn, schedule(&Fault::ALL, 8, 40, second));
         for hand in drawn.chunks_exact(Fault::ALL.len()) {
             let mut faults: Vec<_> = hand.iter().map(|round| round.fault).collect();
             faults.sort();

@@ -1,7 +1,7 @@
 //! Judges what happened: the history of what was sent and answered, against what the nodes show and what ZooKeeper has
 //! recorded. Pure, so that its own tests can feed it histories that are wrong.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use super::written::{Entry, Written};
@@ -70,6 +70,25 @@ pub struct Sighting {
     pub leader: String,
 }
 
+/// A module is through with an event, as a node's log tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ran {
+    /// Its task.
+    pub task: String,
+    /// The task's new state.
+    pub status: String,
+}
+
+impl Ran {
+    /// What a line of the log tells, if it tells that.
+    #[must_use]
+    pub fn of_line(line: &str) -> Option<Self> {
+        let id = line.split_once("\" state changed to \"finished\"!")?.0.rsplit_once('"')?.1;
+        let (task, status) = id.split_once('_')?;
+        Some(Self { task: task.to_owned(), status: status.to_owned() })
+    }
+}
+
 /// Everything that is known in the end.
 #[derive(Debug, Default)]
 pub struct History {
@@ -81,6 +100,8 @@ pub struct History {
     pub sightings: BTreeSet<Sighting>,
     /// What ZooKeeper has recorded.
     pub written: Written,
+    /// What each process says that it has done, in its order. The last lines of one that was killed may be missing.
+    pub ran: Vec<Vec<Ran>>,
 }
 
 /// What must not be.
@@ -88,10 +109,14 @@ pub struct History {
 pub enum Violation {
     /// An acknowledged event was never put into the journal.
     NotDurable(String),
+    /// No module was ever through with an acknowledged event.
+    NotHandled(String),
     /// What a task's last acknowledged event did is not there.
     Lost(String),
     /// A copy of an event came into the journal after a later event of its task.
     OutOfOrder(String),
+    /// A process has handled a task's events in another order.
+    RanOutOfOrder(String),
     /// The inventory has something that nobody sent.
     Invented(String),
     /// Two nodes show different inventories.
@@ -115,6 +140,8 @@ impl fmt::Display for Violation {
         match self {
             Self::NotDurable(what) => write!(f, "acknowledged and never in the journal: {what}"),
             Self::Lost(what) => write!(f, "acknowledged and lost: {what}"),
+            Self::NotHandled(what) => write!(f, "acknowledged and never handled: {what}"),
+            Self::RanOutOfOrder(what) => write!(f, "handled out of order: {what}"),
             Self::OutOfOrder(what) => write!(f, "out of order: {what}"),
             Self::Invented(what) => write!(f, "in the inventory and never sent: {what}"),
             Self::Differs(what) => write!(f, "nodes disagree: {what}"),
@@ -156,6 +183,7 @@ pub fn check(history: &History) -> (Vec<Violation>, Judged) {
         ..Judged::default()
     };
     events(history, &mut violations, &mut judged);
+    runs(history, &mut violations);
     inventories(history, &mut violations, &mut judged);
     leaders(history, &mut violations);
     (violations, judged)
@@ -195,6 +223,47 @@ fn events(history: &History, violations: &mut Vec<Violation>, judged: &mut Judge
                 )));
             }
             next = first.or(next);
+        }
+    }
+}
+
+/// A module was through with every acknowledged event, and within a process in the order in which they were sent.
+fn runs(history: &History, violations: &mut Vec<Violation>) {
+    let told: HashSet<&Ran> = history.ran.iter().flatten().collect();
+    for (task, steps) in &history.tasks {
+        for step in steps.iter().filter(|step| step.is_accepted()) {
+            // The item that it made or removed, or the log: either may be missing. Two changes of one item can be one write, and
+            // the log of a process that was killed lacks its end.
+            let written = match step.status {
+                Status::Running => history.written.put.contains(&(task.clone(), step.number)),
+                Status::Killed => history.written.removed.contains(task),
+            };
+            let ran = Ran { task: task.clone(), status: step.status.as_str().to_owned() };
+            if !written && !told.contains(&ran) {
+                let what = format!("{} of {task} (event {})", step.status.as_str(), step.number);
+                violations.push(Violation::NotHandled(what));
+            }
+        }
+    }
+    for process in &history.ran {
+        let mut first: HashMap<&Ran, usize> = HashMap::new();
+        for (at, ran) in process.iter().enumerate() {
+            first.entry(ran).or_insert(at);
+        }
+        for (task, steps) in &history.tasks {
+            // Where a state comes twice, or an event may come late, its first time may have been elsewhere.
+            let [before, after] = &steps[..] else { continue };
+            if before.may_be_late() {
+                continue;
+            }
+            let at = |step: &Step| {
+                first.get(&Ran { task: task.clone(), status: step.status.as_str().to_owned() }).copied()
+            };
+            if let (Some(before), Some(after)) = (at(before), at(after))
+                && before > after
+            {
+                violations.push(Violation::RanOutOfOrder(task.clone()));
+            }
         }
     }
 }

@@ -4,13 +4,17 @@
 mod cluster;
 mod fault;
 mod history;
+mod network;
 mod sender;
+mod trouble;
 mod txn_log;
 mod written;
 
 pub use cluster::{Cluster, Member, NAMESPACE, NODES};
 pub use fault::{Fault, Round, schedule};
-pub use history::{History, Judged, Outcome, Sighting, Status, Step, Violation, check};
+pub use history::{History, Judged, Outcome, Ran, Sighting, Status, Step, Violation, check};
+pub use network::{Network, Wire};
 pub use sender::{APP, Progress, Senders, Sent, event, post};
+pub use trouble::Trouble;
 pub use txn_log::{Op, Txn, read, read_all};
 pub use written::{Claim, Entry, Write, Written};

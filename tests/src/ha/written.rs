@@ -55,6 +55,10 @@ pub struct Written {
     pub writes: Vec<Write>,
     /// Events, by their places.
     pub journal: BTreeSet<Entry>,
+    /// Items that were made: the task, and the number of the event that made it.
+    pub put: BTreeSet<(String, u64)>,
+    /// Tasks whose item was removed.
+    pub removed: BTreeSet<String>,
     /// Transactions that ZooKeeper has refused.
     pub refused: usize,
     /// Lines of the journal that cannot be read.
@@ -66,6 +70,7 @@ impl Written {
     #[must_use]
     pub fn of(txns: &[Txn], namespace: &str) -> Self {
         let epoch_path = format!("{namespace}/mconn/epoch");
+        let items = format!("{namespace}/modules/Test/inventory/");
         let below = format!("{namespace}/");
         let line_of_members = format!("{namespace}/leader");
         let ground = [line_of_members.as_str(), &format!("{namespace}/mconn"), &epoch_path];
@@ -96,6 +101,12 @@ impl Written {
             for (path, data) in txn.ops.iter().filter_map(change) {
                 if path.starts_with(&format!("{namespace}/mconn/journal/")) {
                     written.read_journal(data.unwrap_or_default());
+                }
+                if let Some(task) = path.strip_prefix(&items) {
+                    match data {
+                        Some(data) => written.put.extend(item(task, data)),
+                        None => _ = written.removed.insert(task.to_owned()),
+                    }
                 }
             }
         }
@@ -136,6 +147,11 @@ fn node(data: &[u8]) -> String {
     format!("{}:{}", server["ip"].as_str().unwrap_or("?"), server["port"].as_str().unwrap_or("?"))
 }
 
+fn item(task: &str, data: &[u8]) -> Option<(String, u64)> {
+    let item: Value = serde_json::from_slice(data).ok()?;
+    Some((task.to_owned(), item["taskData"]["timestamp"].as_u64()?))
+}
+
 fn entry(line: &str) -> Option<Entry> {
     let (place, json) = line.split_once(' ')?;
     let json: Value = serde_json::from_str(json).ok()?;
@@ -172,6 +188,7 @@ mod tests {
     #[test]
     fn writes_are_told_from_what_anybody_does() {
         let line = r#"7 {"v":1,"task":{"taskId":"t","taskStatus":"TASK_RUNNING","timestamp":12}}"#;
+        let item = r#"{"customData":"test","taskData":{"taskId":"u","timestamp":13}}"#;
         let written = Written::of(
             &[
                 txn(
@@ -184,13 +201,16 @@ mod tests {
                 txn(4, 8, vec![Op::Refused { code: -103 }]),
                 txn(5, 8, vec![Op::Delete { path: "/ns/modules/Test/inventory/t".into() }]),
                 txn(6, 8, vec![create("/other/place", "")]),
+                txn(7, 9, vec![check(1), create("/ns/modules/Test/inventory/u", item)]),
             ],
             "/ns",
         );
         assert_eq!(written.claims, [Claim { epoch: 1, session: 9, node: "h:1".into() }]);
         let writes: Vec<_> = written.writes.iter().map(|w| (w.zxid, w.epoch, w.current, w.session)).collect();
-        assert_eq!(writes, [(3, Some(1), 1, 9), (5, None, 1, 8)]);
+        assert_eq!(writes, [(3, Some(1), 1, 9), (5, None, 1, 8), (7, Some(1), 1, 9)]);
         assert_eq!((written.refused, written.unreadable.len()), (1, 0));
+        assert_eq!(written.put, BTreeSet::from([("u".to_owned(), 13)]));
+        assert_eq!(written.removed, BTreeSet::from(["t".to_owned()]));
         let entry = Entry { place: 7, task: "t".into(), status: "TASK_RUNNING".into(), number: Some(12) };
         assert_eq!(written.journal, BTreeSet::from([entry.clone()]));
         assert!(written.places_used_twice().is_empty());

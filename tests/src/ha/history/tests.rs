@@ -22,6 +22,10 @@ fn claim(epoch: i32, session: i64, node: &str) -> Claim {
     Claim { epoch, session, node: node.into() }
 }
 
+fn ran(task: &str, status: Status) -> Ran {
+    Ran { task: task.into(), status: status.as_str().into() }
+}
+
 /// Three tasks: one runs, one was killed, one has ended in a way that nobody knows. Two leaders, one after the other.
 fn good() -> History {
     let tasks = BTreeMap::from([
@@ -54,9 +58,12 @@ fn good() -> History {
             claims: vec![claim(1, 10, "a:1"), claim(2, 20, "b:1")],
             writes: vec![write(5, Some(1), 1, 10), write(8, Some(2), 2, 20)],
             journal,
+            put: BTreeSet::from([("kept".to_owned(), 1), ("open".to_owned(), 4)]),
+            removed: BTreeSet::new(),
             refused: 1,
             unreadable: Vec::new(),
         },
+        ran: vec![vec![ran("kept", RUNNING), ran("gone", RUNNING), ran("gone", KILLED)]],
     }
 }
 
@@ -99,6 +106,44 @@ fn a_lost_event_is_found_in_the_journal_and_in_the_inventory() {
         h.inventories.iter_mut().for_each(|(_, inventory)| _ = inventory.remove("open"));
     };
     assert!(found(either).is_empty());
+}
+
+#[test]
+fn an_event_that_no_module_has_seen_is_found() {
+    one(|h| h.ran[0].truncate(2), "acknowledged and never handled: TASK_KILLED of gone (event 3)");
+    let unwritten = |h: &mut History| h.written.put.retain(|(task, _)| task != "open");
+    one(unwritten, "acknowledged and never handled: TASK_RUNNING of open (event 4)");
+    // Either is enough, and another event's item is none.
+    let removed = |h: &mut History| {
+        h.ran[0].truncate(2);
+        h.written.removed.insert("gone".into());
+    };
+    assert!(found(removed).is_empty());
+    let other = |h: &mut History| {
+        unwritten(h);
+        h.written.put.insert(("open".into(), 5));
+    };
+    one(other, "never handled");
+}
+
+#[test]
+fn runs_in_another_order_are_found() {
+    one(|h| h.ran[0].swap(1, 2), "handled out of order: gone");
+    // In two processes there is no order to be seen; who takes over repeats what was not durable.
+    let two = |h: &mut History| {
+        let last = h.ran[0].pop();
+        h.ran.insert(0, last.into_iter().collect());
+        h.ran[1].push(ran("gone", KILLED));
+        h.ran[1].push(ran("gone", RUNNING));
+    };
+    assert!(found(two).is_empty());
+}
+
+#[test]
+fn a_line_of_a_log_tells_what_was_handled() {
+    let line = r#"[24-11-2026 18:11:39] [INFO] Task "t80_TASK_RUNNING" state changed to "finished"! Task Queue is now "1" (Module.Test)"#;
+    assert_eq!(Ran::of_line(line), Some(ran("t80", RUNNING)));
+    assert_eq!(Ran::of_line(&line.replace("finished", "failed")), None);
 }
 
 #[test]
