@@ -155,7 +155,7 @@ fn sorted(children: &[String]) -> Vec<MemberName> {
 }
 
 async fn members(session: &Session, names: &[MemberName]) -> Result<Vec<Seen>, Error> {
-    let reads = names.iter().map(|name| read(session, *name));
+    let reads = names.iter().copied().map(|name| read(session, name));
     let read: Vec<_> = stream::iter(reads).buffered(READS).collect().await;
     read.into_iter().filter_map(Result::transpose).collect()
 }
