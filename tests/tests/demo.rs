@@ -133,14 +133,14 @@ fn several_nodes_that_cannot_be_are_refused() {
 fn descendants(id: u32) -> BTreeSet<u32> {
     let mut found = BTreeSet::from([id]);
     let parents: Vec<(u32, u32)> =
-        std::fs::read_dir("/proc").expect("/proc").flatten().filter_map(parent).collect();
+        std::fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| parent(&entry)).collect();
     while parents.iter().any(|(child, parent)| found.contains(parent) && found.insert(*child)) {}
     found.remove(&id);
     found
 }
 
 /// A process that has not ended, and its parent.
-fn parent(entry: std::fs::DirEntry) -> Option<(u32, u32)> {
+fn parent(entry: &std::fs::DirEntry) -> Option<(u32, u32)> {
     let id = entry.file_name().to_str()?.parse().ok()?;
     let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
     // The name before may have any characters.

@@ -15,22 +15,23 @@ fn zookeeper() -> Ensemble {
 
 /// Makes the original's tree at this place; the session is for looking at it.
 async fn original(place: &str) -> Session {
-    let session = Session::open_once(Settings::at(place).unwrap()).await.unwrap();
+    let session = Session::open_once(Settings::at(place).expect("a place")).await.expect("a session");
     for (path, data) in ORIGINAL {
-        session.create(path, data.as_bytes()).await.unwrap();
+        session.create(path, data.as_bytes()).await.expect("a node");
     }
     session
 }
 
 /// Everything below a place, to see whether anything changed.
 async fn tree(place: &str) -> Vec<(String, Vec<u8>, i32)> {
-    let session = Session::visit(Settings::at(place).unwrap()).await.unwrap();
+    let session = Session::visit(Settings::at(place).expect("a place")).await.expect("a session");
     let (mut open, mut found) = (vec![String::new()], Vec::new());
     while let Some(path) = open.pop() {
         let at = if path.is_empty() { "/" } else { path.as_str() };
-        let (data, stat) = session.get(at).await.unwrap();
+        let (data, stat) = session.get(at).await.expect("its data");
         found.push((at.to_owned(), data, stat.version));
-        open.extend(session.children(at).await.unwrap().iter().map(|name| format!("{path}/{name}")));
+        let names = session.children(at).await.expect("its children");
+        open.extend(names.iter().map(|name| format!("{path}/{name}")));
     }
     session.close(Duration::from_secs(5)).await;
     found.sort();
@@ -48,7 +49,8 @@ fn said(output: &Output) -> String {
 /// What a node serves of the fixture.
 async fn check_node(node: &Node) {
     let presets = node.api.get("/v1/module/preset/HelloWorld").await.json;
-    let mut apps: Vec<_> = presets.as_array().unwrap().iter().map(|preset| preset["appId"].clone()).collect();
+    let mut apps: Vec<_> =
+        presets.as_array().expect("a list").iter().map(|preset| preset["appId"].clone()).collect();
     apps.sort_by_key(Value::to_string);
     assert_eq!(apps, [json!("/bridged-webapp"), json!("/group/app"), json!("/web")]);
     assert_eq!(node.api.inventory("HelloWorld").await, ["bridged-webapp.8c1b"]);

@@ -171,13 +171,10 @@ async fn enter(settings: Settings, handle: ElectionHandle, token: CancellationTo
     let mut told = None;
     while !token.is_cancelled() {
         let Some(looked) = token.run_until_cancelled(examine(&settings)).await else { break };
-        let error = match looked {
-            Ok(_) => {
-                handle.ready().await.map_err(|error| error.to_string())?;
-                token.cancelled().await;
-                break;
-            }
-            Err(error) => error,
+        let Err(error) = looked else {
+            handle.ready().await.map_err(|error| error.to_string())?;
+            token.cancelled().await;
+            break;
         };
         if matches!(error.kind, ErrorKind::NoAuth | ErrorKind::AuthFailed) {
             let set = if settings.auth.is_some() { "does not fit" } else { "is not set" };

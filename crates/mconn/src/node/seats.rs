@@ -72,7 +72,10 @@ fn seat(view: &Leadership, ready: Option<&(Epoch, Position)>) -> Seat {
     let leads = view.leader.as_ref().map(|leader| leader.name);
     let member = |member: &mconn_leadership::Member| Member {
         name: member.name.to_string(),
-        authority: member.address.as_ref().map_or_else(|| "unknown".to_owned(), |it| it.host_port()),
+        authority: member
+            .address
+            .as_ref()
+            .map_or_else(|| "unknown".to_owned(), mconn_leadership::NodeAddress::host_port),
         version: member.version.clone(),
         is_self: member.is_self,
         leads: leads == Some(member.name),
