@@ -176,7 +176,7 @@ impl Core {
             let Some(inherited) = self.inherited.get(&task) else { return true };
             let ended_unheard = inherited.ends.iter().any(|end| !heard.contains(end));
             last_known.get(&task).is_none_or(|known| place > *known)
-                && !(ended_unheard && !ends_for_good(&event.status))
+                && (!ended_unheard || ends_for_good(&event.status))
         };
         let all = events.into_iter().enumerate();
         all.filter(|(place, event)| is_new(*place, event)).map(|(_, event)| event).collect()
