@@ -54,7 +54,8 @@ pub(crate) enum Command {
     Inventory(InventoryArgs),
     /// Compare inventories with Marathon's running tasks, and repair what differs
     Sync(SyncArgs),
-    /// Check, export, import or repair the data of a node that is not running; import those of an original MConn
+    /// Check, export, import or repair the data of a node that is not running, or of nodes that share ZooKeeper; import those of an
+    /// original MConn
     #[command(subcommand)]
     Store(StoreCommand),
     /// Print a completion script for your shell
@@ -394,15 +395,15 @@ pub(crate) struct SyncArgs {
     pub(crate) node: NodeArgs,
 }
 
-/// The data directory.
+/// The data directory, or what is in ZooKeeper.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum StoreCommand {
     /// Read everything and say what is damaged; changes nothing
-    Check(DataDir),
+    Check(Place),
     /// Print everything as one JSON document
     Export {
         #[command(flatten)]
-        dir: DataDir,
+        place: Place,
         /// Write it to this file instead of standard output, which is `-`, too
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -414,7 +415,10 @@ pub(crate) enum StoreCommand {
         /// The module
         module: String,
         #[command(flatten)]
-        dir: DataDir,
+        place: Place,
+        /// In ZooKeeper, even while nodes run: the one that leads is deposed, and whoever leads next begins without the module's data
+        #[arg(long, requires = "zookeeper")]
+        force: bool,
     },
     /// Save what can still be read of a damaged store; the damaged file is put aside, never deleted
     Repair {
@@ -455,6 +459,21 @@ pub(crate) struct ImportArgs {
     /// Read and check everything, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Where the data lie: in a directory, or in ZooKeeper.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("place").required(true).multiple(true))]
+pub(crate) struct Place {
+    /// The data directory of a node that is not running (MCONN_DATA_DIR; `mconn check` shows it)
+    #[arg(long, env = "MCONN_DATA_DIR", group = "place", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Instead of a data directory the path in ZooKeeper of nodes that share it, their MCONN_ZK_HOSTS and MCONN_ZK_PATH in one word
+    #[arg(long, group = "place", value_name = "HOST:PORT,HOST:PORT/PATH")]
+    pub(crate) zookeeper: Option<String>,
+    /// user:password for ZooKeeper; prefer the variable, other users can see flags
+    #[arg(long, env = "MCONN_ZK_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
+    pub(crate) zk_auth: Option<String>,
 }
 
 /// Where the data lie.

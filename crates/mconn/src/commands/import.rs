@@ -5,8 +5,9 @@ use std::path::Path;
 
 use mconn_store::{Contents, Document, StoreError};
 use mconn_store_embedded::{Counts, FILE_NAME};
-use mconn_zookeeper::{Digest, Session, Settings, ZookeeperStore, claim, find_original, read_original};
+use mconn_zookeeper::{Session, Settings, ZookeeperStore, claim, find_original, read_original};
 
+use super::shared::{cannot, settings, wait_for};
 use super::store::store_report;
 use crate::cli::ImportArgs;
 use crate::report::Report;
@@ -29,23 +30,6 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Report> {
         (None, Some(dir)) => into_directory(dir, &contents, args),
         (None, None) => Err(Report::usage("there is no place to import to")),
     }
-}
-
-/// Runs what talks to ZooKeeper.
-fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Report> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Report::could_not_run("cannot start the runtime").because(&error))?;
-    Ok(runtime.block_on(work))
-}
-
-/// A place as the user writes it, `zk://` before it or not.
-fn settings(place: &str, auth: Option<&str>) -> Result<Settings, Report> {
-    let settings = Settings::at(place.strip_prefix("zk://").unwrap_or(place));
-    let mut settings = settings.map_err(|error| Report::usage(error.to_string()))?;
-    let auth = auth.filter(|text| !text.is_empty()).map(Digest::parse).transpose();
-    settings.auth = auth.map_err(|error| Report::usage(error.to_string()))?;
-    Ok(settings)
 }
 
 fn read_document(file: &Path) -> Result<Contents, Report> {
@@ -73,6 +57,11 @@ fn read_tree(place: &str, auth: Option<&str>) -> Result<Contents, Report> {
         eprintln!(
             "warning: {} node(s) run there: what they change from now on is not imported, so end them first",
             found.members
+        );
+    }
+    if found.changing {
+        eprintln!(
+            "warning: somebody wrote there all the time: events that were handled meanwhile may be handled once more"
         );
     }
     if found.waiting > 0 {
@@ -127,7 +116,6 @@ async fn into_zookeeper(settings: Settings, contents: &Contents, args: &ImportAr
         would_import(&place, counts, contents);
         return Ok(());
     }
-    let cannot = |error: mconn_zookeeper::Error| Report::could_not_run(error.to_string());
     let deadline = settings.call_deadline;
     let session = Session::open_once(settings).await.map_err(cannot)?;
     let fence = claim(&session, WHO).await.map_err(cannot)?;

@@ -1,4 +1,4 @@
-//! `mconn store ...`: the data of a node that is not running.
+//! `mconn store ...`: the data of a node that is not running. Those in ZooKeeper are in [`super::shared`].
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -6,20 +6,41 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mconn_store::{Document, JournalEntry, StoreError};
+use mconn_zookeeper::Settings;
 
-use super::import;
-use crate::cli::StoreCommand;
+use super::{import, shared};
+use crate::cli::{Place, StoreCommand};
 use crate::report::Report;
 
 pub(crate) fn run(command: &StoreCommand) -> Result<(), Report> {
     match command {
-        StoreCommand::Check(dir) => check(&dir.data_dir),
-        StoreCommand::Export { dir, output } => {
-            export(&dir.data_dir, output.as_deref().filter(|path| *path != Path::new("-")))
+        StoreCommand::Check(place) => match found(place)? {
+            Found::Directory(dir) => check(dir),
+            Found::Shared(settings) => shared::check(settings),
+        },
+        StoreCommand::Export { place, output } => {
+            export(place, output.as_deref().filter(|path| *path != Path::new("-")))
         }
         StoreCommand::Import(args) => import::run(args),
-        StoreCommand::DropModule { module, dir } => drop_module(&dir.data_dir, module),
+        StoreCommand::DropModule { module, place, force } => match found(place)? {
+            Found::Directory(dir) => drop_module(dir, module),
+            Found::Shared(settings) => shared::drop_module(settings, module, *force),
+        },
         StoreCommand::Repair { dir, allow_empty } => repair(&dir.data_dir, *allow_empty),
+    }
+}
+
+enum Found<'a> {
+    Directory(&'a Path),
+    Shared(Settings),
+}
+
+/// A data directory may come from the environment; ZooKeeper is always meant.
+fn found(place: &Place) -> Result<Found<'_>, Report> {
+    match (&place.zookeeper, &place.data_dir) {
+        (Some(zookeeper), _) => Ok(Found::Shared(shared::settings(zookeeper, place.zk_auth.as_deref())?)),
+        (None, Some(dir)) => Ok(Found::Directory(dir)),
+        (None, None) => Err(Report::usage("neither a data directory nor a place in ZooKeeper was given")),
     }
 }
 
@@ -47,8 +68,11 @@ fn check(dir: &Path) -> Result<(), Report> {
         .hint(format!("save what can be read with: mconn store repair --data-dir {}", dir.display())))
 }
 
-fn export(dir: &Path, output: Option<&Path>) -> Result<(), Report> {
-    let contents = mconn_store_embedded::export(dir).map_err(|error| store_report(&error))?;
+fn export(place: &Place, output: Option<&Path>) -> Result<(), Report> {
+    let contents = match found(place)? {
+        Found::Directory(dir) => mconn_store_embedded::export(dir).map_err(|error| store_report(&error))?,
+        Found::Shared(settings) => shared::export(settings)?,
+    };
     for skipped in &contents.skipped {
         eprintln!("warning: left out, cannot be read: {skipped}");
     }

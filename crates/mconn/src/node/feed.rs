@@ -258,7 +258,10 @@ async fn accept_singly(queue: &QueueHandle, batch: &[TaskEvent]) {
         {
             if matches!(refused, AcceptError::TooLarge { .. }) {
                 let task: String = event.task.as_str().chars().take(200).collect();
-                error!(context = "QueueManager", "an event of Marathon's stream is left out, task {task:?}: {refused}");
+                error!(
+                    context = "QueueManager",
+                    "an event of Marathon's stream is left out, task {task:?}: {refused}"
+                );
                 break;
             }
             tokio::time::sleep(PAUSE.0).await;
