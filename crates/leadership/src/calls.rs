@@ -114,6 +114,9 @@ pub enum Input {
     MemberTouched(MemberName),
     /// The line that is watched has got or lost a member.
     LineTouched,
+    /// The process of this member has ended, as its successor has seen: there is no need to wait until its session does. If it
+    /// is wrong, a living leader loses the lead and joins again; nothing else can come of it, since the epoch moves on first.
+    Dead(MemberName),
     /// The epoch has changed or gone.
     EpochTouched,
     /// The time of [`crate::Elector::deadline`] has come.

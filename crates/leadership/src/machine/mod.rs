@@ -91,6 +91,8 @@ pub struct Elector {
     epoch: Option<EpochNode>,
     /// As `line_dirty`.
     epoch_dirty: bool,
+    /// The one before this node in line, if its process has ended.
+    dead: Option<MemberName>,
     /// Members with a watch that has not fired.
     watched: BTreeSet<MemberName>,
     call: Option<(Ticket, Call)>,
@@ -130,6 +132,7 @@ impl Elector {
             line: Line::default(),
             line_dirty: true,
             line_watched: false,
+            dead: None,
             epoch: None,
             epoch_dirty: true,
             watched: BTreeSet::new(),
@@ -194,6 +197,7 @@ impl Elector {
             Input::Answered { ticket, answer } => self.answered(ticket, answer, moment, out),
             Input::MemberTouched(name) => self.touched(name),
             Input::LineTouched => self.line_touched(),
+            Input::Dead(name) => self.dead = Some(name),
             Input::EpochTouched => self.epoch_dirty = true,
             Input::Tick => {}
         }
@@ -227,6 +231,8 @@ impl Elector {
     fn look_again(&mut self) {
         self.call = None;
         self.watched.clear();
+        // It may have been seen long ago by now.
+        self.dead = None;
         self.line_watched = false;
         self.line_dirty = true;
         self.epoch_dirty = true;
