@@ -9,6 +9,7 @@ pub mod ha;
 pub mod level;
 mod process;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mconn_wire::http::{Credentials, HttpClient, HttpSettings, Method, Request};
@@ -43,6 +44,16 @@ pub struct Answer {
     pub text: String,
     /// Body as JSON; `Null` if it is none.
     pub json: Value,
+    /// Headers, names in small letters; of those that are there twice the last one.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Answer {
+    /// A header's text, if it is there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
 }
 
 /// A client of one server.
@@ -90,7 +101,10 @@ impl Client {
         let response = self.http.send(request).await.map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&response.body).into_owned();
         let json = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Answer { status: response.status.as_u16(), text, json })
+        let headers = response.headers.iter().map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        Ok(Answer { status: response.status.as_u16(), text, json, headers: headers.collect() })
     }
 
     /// As [`Client::try_send`].

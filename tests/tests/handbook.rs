@@ -20,12 +20,13 @@ fn read(name: &str) -> String {
 
 /// What people read: name from the project's root, and text. Notes on the way, such as a plan, are no part of it.
 fn pages() -> Vec<(String, String)> {
-    const PAGES: [&str; 8] = [
+    const PAGES: [&str; 9] = [
         "README.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "docs/api.md",
         "docs/configuration.md",
+        "docs/high-availability.md",
         "docs/modules.md",
         "docs/simulator.md",
         "docs/verdicts.md",

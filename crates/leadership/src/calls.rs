@@ -112,7 +112,8 @@ pub enum Input {
     },
     /// A member that is watched has changed or gone.
     MemberTouched(MemberName),
-    /// The line that is watched has got or lost a member.
+    /// The line that is watched has got or lost a member, wherever in it. Whoever does not lead need not know at once, and looks
+    /// now and then ([`crate::Settings::refresh`]).
     LineTouched,
     /// The process of this member has ended, as its successor has seen: there is no need to wait until its session does. If it
     /// is wrong, a living leader loses the lead and joins again; nothing else can come of it, since the epoch moves on first.

@@ -70,6 +70,13 @@ pub struct Member {
     pub leads: bool,
 }
 
+impl Member {
+    /// What it is, as this node knows.
+    pub(crate) fn role(&self) -> Role {
+        if self.leads { Role::Leading } else { Role::Following }
+    }
+}
+
 impl Seat {
     /// The seat of a node without others: it leads for ever.
     #[must_use]

@@ -35,6 +35,9 @@ use super::vigil;
 const SLOW_STOP: Duration = Duration::from_secs(4);
 /// How long closing the session of the entrance may take.
 const CLOSE: Duration = Duration::from_secs(2);
+/// How often a node that does not lead looks at the line: what `/v1/members` shows there is so old at most. Costs a few reads
+/// of ZooKeeper.
+const REFRESH: Duration = Duration::from_secs(3);
 /// The shortest pause between two looks at the entrance.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 
@@ -74,6 +77,7 @@ pub(super) fn start(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         rhythm: mconn_leadership::Settings {
             leave_limit: end_within,
+            refresh: REFRESH,
             ..mconn_leadership::Settings::default()
         },
     };

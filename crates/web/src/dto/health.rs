@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::catalog::HeldOut;
 use super::module::ByName;
-use crate::seat::{self, Role, Seat};
+use crate::seat::{self, Seat};
 
 /// This process answers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -164,7 +164,7 @@ impl<'a> Members<'a> {
             name: &member.name,
             address: &member.authority,
             version: member.version.as_deref(),
-            role: if member.leads { Role::Leading } else { Role::Following }.as_str(),
+            role: member.role().as_str(),
             is_self: member.is_self,
         };
         let leader = seat.leader();

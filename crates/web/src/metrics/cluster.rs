@@ -23,6 +23,12 @@ struct LeaderLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemberLabels {
+    member: String,
+    role: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
 }
@@ -113,4 +119,10 @@ pub(super) fn show(registry: &mut Registry, seat: &Seat) {
     gauge(registry, "epoch", help, i64::try_from(epoch).unwrap_or(i64::MAX));
     registry.register("leader", "1 for the node that leads, as this one knows", leaders);
     gauge(registry, "members", "Nodes of the cluster, as this one knows", level(seat.members.len()));
+    let members = Family::<MemberLabels, Gauge>::default();
+    for member in seat.members.iter() {
+        let labels = MemberLabels { member: member.authority.clone(), role: member.role().as_str() };
+        members.get_or_create(&labels).set(1);
+    }
+    registry.register("member_role", "1 for what each node of the cluster is, as this one knows", members);
 }
