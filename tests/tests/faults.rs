@@ -205,6 +205,28 @@ async fn networks_that_part() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_leader_that_is_killed_is_followed_before_its_session_ends() {
+    let _machine = MACHINE.lock().await;
+    let session = Duration::from_secs(20);
+    let mut cluster = Cluster::start(1, session, None).await;
+    let old = cluster.leader().await;
+    cluster.node(old).api.preset("Test", APP).await;
+    let other = cluster.node((old + 1) % NODES).address;
+    // Its successor has to know that it is one, and to look.
+    let looks = async || {
+        let page = cluster.node(old).api.get("/metrics").await;
+        page.text.lines().any(|line| line.starts_with("mconn_http_event_streams ") && line.ends_with(" 1"))
+    };
+    until("the successor looks after the leader", looks).await;
+    let began = Instant::now();
+    cluster.kill(old);
+    let event = event("t", Status::Running, 1);
+    until("another node accepts events", async || post(other, &event).await == Outcome::Accepted).await;
+    println!("followed after {:?}", began.elapsed());
+    assert!(began.elapsed() < session / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_deposed_leader_that_wakes_up_cannot_write() {
     let _machine = MACHINE.lock().await;
     let mut campaign = Campaign::start(1, 0, None).await;

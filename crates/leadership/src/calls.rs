@@ -122,6 +122,9 @@ pub enum Input {
     },
     /// A member that is watched has changed or gone.
     MemberTouched(MemberName),
+    /// The process of this member has ended, as its successor has seen: there is no need to wait until its session does. If it
+    /// is wrong, a living leader loses the lead and joins again; nothing else can come of it, since the epoch moves on first.
+    Dead(MemberName),
     /// The epoch has changed or gone.
     EpochTouched,
     /// Somebody may have joined or left, wherever in the line. Who is first is told so at once; the others need not know, and

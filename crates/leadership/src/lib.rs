@@ -23,7 +23,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! * No herd: a member watches the one before it, and the first one all of them. Everybody watches the epoch.
+//! * No herd: a member watches the one before it, and who leads all of them. Everybody watches the epoch.
 //! * No lead without a connection: it ends when the connection does, not when the session has expired.
 //! * No second term before the first has stopped: `Lead` is never said again before `Stopped` has answered `Resign`.
 //! * No trust in answers that are late: answers carry the number of their call, and whatever went wrong, the line is

@@ -315,6 +315,32 @@ fn calls_that_fail_are_repeated_more_and_more_slowly() {
 }
 
 #[test]
+fn a_successor_does_not_wait_for_the_session_of_a_process_that_has_ended() {
+    let line = [seen(3, "a"), seen(5, "b")];
+    let mut story = Story::joined(&line, epoch(3, Some((3, "a"))));
+    story.answer(&Call::Watch(member(5)), Answer::Watching { present: true });
+    story.answer(&Call::Watch(member(9)), Answer::Watching { present: true });
+    // Whoever is not next has no say.
+    story.input(Input::Dead(member(3)));
+    assert_eq!(story.call(), None);
+    story.input(Input::MemberTouched(member(5)));
+    story.answer(&Call::List, Answer::Listed(vec![seen(3, "a"), seen(9, "me")]));
+    story.answer(&Call::Watch(member(3)), Answer::Watching { present: true });
+    assert_eq!(story.call(), None);
+    story.input(Input::Dead(member(3)));
+    story.fail(&Call::Delete(member(3)));
+    story.pass(Settings::default().retry_max);
+    story.answer(&Call::ReadEpoch, epoch(3, Some((3, "a"))));
+    story.answer(&Call::List, Answer::Listed(vec![seen(3, "a"), seen(9, "me")]));
+    // It was tried once: what was seen may be old.
+    assert_eq!(story.call(), None);
+    story.input(Input::Dead(member(3)));
+    story.answer(&Call::Delete(member(3)), Answer::Deleted);
+    story.answer(&Call::Claim { member: member(9), seen: Epoch(3) }, Answer::Claimed(Epoch(4)));
+    assert!(story.take().contains(&Effect::Lead { epoch: Epoch(4) }));
+}
+
+#[test]
 fn a_term_that_ends_by_itself_makes_room_and_comes_back_later_each_time() {
     let mut story = Story::leading();
     let mut waited = Vec::new();

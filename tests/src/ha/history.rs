@@ -331,7 +331,7 @@ fn leaders(history: &History, violations: &mut Vec<Violation>) {
         match holders.get(&epoch) {
             Some((session, _)) if *session == write.session => {}
             holder => {
-                violations.push(Violation::TwoLeaders(format!("{what}: epoch {epoch} is of {holder:x?}")))
+                violations.push(Violation::TwoLeaders(format!("{what}: epoch {epoch} is of {holder:x?}")));
             }
         }
     }

@@ -102,6 +102,8 @@ pub struct Elector {
     epoch: Option<EpochNode>,
     /// As `line_dirty`.
     epoch_dirty: bool,
+    /// The one before this node in line, if its process has ended.
+    dead: Option<MemberName>,
     /// Members with a watch that has not fired.
     watched: BTreeSet<MemberName>,
     call: Option<UnderWay>,
@@ -141,6 +143,7 @@ impl Elector {
             member: None,
             line: Line::default(),
             line_dirty: true,
+            dead: None,
             epoch: None,
             epoch_dirty: true,
             watched: BTreeSet::new(),
@@ -208,8 +211,9 @@ impl Elector {
             Input::Stopped { epoch, failed } => self.stopped(epoch, failed, moment, out),
             Input::Answered { ticket, answer } => self.answered(ticket, answer, moment, out),
             Input::MemberTouched(name) => self.touched(name),
-            Input::EpochTouched => self.epoch_dirty = true,
+            Input::Dead(name) => self.dead = Some(name),
             Input::LineTouched => self.line_dirty = true,
+            Input::EpochTouched => self.epoch_dirty = true,
             Input::Tick => {}
         }
         self.go_on(moment, out);
@@ -238,6 +242,8 @@ impl Elector {
     fn look_again(&mut self) {
         self.call = None;
         self.watched.clear();
+        // It may have been seen long ago by now.
+        self.dead = None;
         self.line_dirty = true;
         self.epoch_dirty = true;
     }

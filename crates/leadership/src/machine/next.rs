@@ -76,6 +76,11 @@ impl Elector {
             return Some(Call::Delete(leftover));
         }
         let Some(own) = self.member else { return self.join(moment) };
+        // Only the successor's word counts, as only the successor leads next.
+        let dead = self.dead.take().filter(|dead| self.line.before(own) == Some(*dead));
+        if let Some(dead) = dead.filter(|_| self.wish == Wish::Member) {
+            return Some(Call::Delete(dead));
+        }
         if self.wish == Wish::Member && !self.may_leave(moment) {
             // It leads, or has to stop first.
             return self.missing_watch(own);

@@ -47,6 +47,7 @@ const USUAL: &[&str] = &[
     "resigned: Ended",
     "found a member that was made without an answer",
     "removed a leftover",
+    "removed a dead leader",
     "claim refused",
     "resigned: Silent",
     "late Create",

@@ -45,6 +45,7 @@ enum Event {
     Wish { node: usize, life: u64, what: Wish },
     Restart { node: usize },
     Resume { node: usize },
+    Report { node: usize, name: MemberName },
     Fault,
 }
 
@@ -263,6 +264,7 @@ impl World {
             },
             Event::Restart { node } => self.start(node),
             Event::Resume { node } => self.resume(node),
+            Event::Report { node, name } => self.input(node, Input::Dead(name)),
             Event::Fault if !self.calm => self.fault(),
             _ => {}
         }
@@ -284,6 +286,9 @@ impl World {
     /// The process is gone without a word.
     fn kill(&mut self, node: usize) {
         self.log.push(format!("{} n{node} is killed", self.now));
+        if let Some(name) = self.nodes[node].elector.view().member {
+            self.report(name);
+        }
         self.cut(node);
         let process = &mut self.nodes[node];
         process.running = false;
@@ -334,7 +339,9 @@ impl World {
                 "found a member that was made without an answer".to_owned()
             }
             Effect::Call { call: Call::Delete(name), .. } if Some(*name) != own => {
-                "removed a leftover".to_owned()
+                let view = self.nodes[node].elector.view();
+                let own_leftover = view.members.iter().any(|member| member.name == *name && member.is_self);
+                if own_leftover { "removed a leftover" } else { "removed a dead leader" }.to_owned()
             }
             Effect::Call { call: Call::Delete(_), .. } if self.nodes[node].term.is_some() => {
                 "left the line with a term that hangs".to_owned()
@@ -681,8 +688,22 @@ impl World {
         self.after(1..700, Event::Fault);
     }
 
+    /// Everybody may hear that this member's process has ended; some do.
+    fn report(&mut self, name: MemberName) {
+        for node in 0..self.nodes.len() {
+            if self.dice.bool() {
+                self.after(50..400, Event::Report { node, name });
+            }
+        }
+    }
+
     fn tamper(&mut self) {
         let members: Vec<_> = self.server.members().map(|(name, _)| name).collect();
+        if let Some(name) = self.dice.choice(&members).filter(|_| self.dice.bool()) {
+            // It lives, most likely.
+            self.log.push(format!("{} {name} is taken for dead", self.now));
+            self.report(*name);
+        }
         let fired = match self.dice.choice(&members) {
             Some(name) if self.dice.bool() => self.server.delete(*name),
             _ => self.server.bump(None),

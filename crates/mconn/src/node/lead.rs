@@ -6,8 +6,8 @@
 //!       \----- Leadership ----------------------------------> Seats
 //! ```
 //!
-//! Four parts: *entrance* makes sure that ZooKeeper lets this node in before it joins the line; *lead* runs one term after
-//! the other; *election* passes on what is seen, and leaves at the end; *handover* gives up the lead as soon as the node is
+//! Five parts: *entrance* makes sure that ZooKeeper lets this node in before it joins the line; *lead* runs one term after
+//! the other; *vigil* sees the leader's process end before its session does; *election* passes on what is seen, and leaves at the end; *handover* gives up the lead as soon as the node is
 //! to end. For a moment it then passes requests on to the next leader, before its own port closes.
 
 use std::pin::pin;
@@ -19,6 +19,7 @@ use mconn_model::Timestamp;
 use mconn_queue::{ModuleSetup, RunningTasks};
 use mconn_store::{StoreError, StoreErrorKind};
 use mconn_web::{Leader, Position, Seat, StepDown};
+use mconn_wire::http::Credentials;
 use mconn_zookeeper::election::{self, Election, ElectionHandle, ElectionSettings, LEADER_PATH, Term};
 use mconn_zookeeper::{ErrorKind, Session, Settings, ZookeeperStore};
 use tokio::sync::{mpsc, watch};
@@ -28,6 +29,7 @@ use tracing::{info, warn};
 use super::feed::{self, Feed, Ring, Taker};
 use super::seats::Seats;
 use super::supervise::{Step, Supervisor};
+use super::vigil;
 
 /// After this a queue that does not stop is told about. The election's own limit comes later, and lets others go on.
 const SLOW_STOP: Duration = Duration::from_secs(4);
@@ -56,12 +58,13 @@ pub(super) struct Together {
     pub(super) feed: Feed,
 }
 
-/// Takes part from now on. ZooKeeper may be away. `exit` ends the node when it is to end after it has stepped down.
+/// Takes part from now on. ZooKeeper may be away. `credentials` open every node's API. `exit` ends the node when it is to end after it has stepped down.
 pub(super) fn start(
     zookeeper: &Settings,
     address: NodeAddress,
     work: Work,
     end_within: Duration,
+    credentials: Option<Credentials>,
     exit: CancellationToken,
     supervisor: &mut Supervisor,
 ) -> Together {
@@ -88,6 +91,8 @@ pub(super) fn start(
     let feed = Feed { takers, ring: ring.clone(), leadership: Some(handle.view()) };
     let token = supervisor.token(Step::Intake);
     supervisor.spawn(Step::Intake, "entrance", enter(zookeeper.clone(), handle.clone(), token));
+    let token = supervisor.token(Step::Intake);
+    supervisor.spawn(Step::Intake, "vigil", vigil::keep(handle.clone(), credentials, token));
     let terms = Terms { handle: handle.clone(), terms, work, own, seats: seats.clone(), taker, ring };
     let token = supervisor.token(Step::Work);
     supervisor.spawn(Step::Work, "lead", terms.run(token));

@@ -17,6 +17,7 @@ mod memory;
 mod seats;
 mod store;
 mod supervise;
+mod vigil;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use mconn_leadership::NodeAddress;
 use mconn_model::Snapshot;
 use mconn_queue::{ModuleSetup, QueueHandle, RunningTasks};
 use mconn_web::{App, Build, Follower, Limits, ReadyWhen, Seat, StepDown};
+use mconn_wire::http::Credentials;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -94,8 +96,15 @@ impl Node {
             config::Store::ZooKeeper { settings, .. } => {
                 let address = NodeAddress { host: shown.host.clone(), port: shown.port, url: shown.url() };
                 let end_within = config.node.shutdown_timeout;
+                let credentials = match &config.http.credentials {
+                    HttpCredentials::On(own) => {
+                        Some(Credentials::new(own.reveal_user(), own.reveal_password()))
+                    }
+                    HttpCredentials::Off | HttpCredentials::Malformed => None,
+                };
+                let (exit, supervisor) = (cancel.clone(), &mut supervisor);
                 let together =
-                    lead::start(settings, address, work, end_within, cancel.clone(), &mut supervisor);
+                    lead::start(settings, address, work, end_within, credentials, exit, supervisor);
                 info!(context = "App", "The store is \"ZooKeeper {}\"", settings.place());
                 Role { store: format!("ZooKeeper {}", settings.place()), queue: None, together }
             }

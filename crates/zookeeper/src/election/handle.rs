@@ -1,6 +1,6 @@
 //! Starting an election, and what one may ask of it.
 
-use mconn_leadership::{Leadership, NodeAddress};
+use mconn_leadership::{Leadership, MemberName, NodeAddress};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -51,6 +51,7 @@ pub struct Gone;
 pub(super) enum Command {
     Ready,
     StepDown { keep: bool, led: oneshot::Sender<bool> },
+    Dead(MemberName),
     Leave,
 }
 
@@ -90,6 +91,13 @@ impl ElectionHandle {
         let (led, told) = oneshot::channel();
         self.commands.send(Command::StepDown { keep, led }).await.map_err(|_| Gone)?;
         told.await.map_err(|_| Gone)
+    }
+
+    /// The process of this member, the leader before this node in line, has ended: this node takes over at once and does not wait
+    /// until the session ends. If that is wrong, the leader loses the lead and joins again.
+    pub async fn dead(&self, member: MemberName) {
+        // Whoever has left does not care.
+        let _ = self.commands.send(Command::Dead(member)).await;
     }
 
     /// Gives up everything and waits until the session is closed, at most for the rhythm's `leave_limit` and some seconds.

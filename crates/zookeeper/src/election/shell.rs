@@ -271,6 +271,7 @@ impl Shell {
                 self.asker = Some((led, self.elector.view().leads().is_some()));
                 Input::StepDown { keep }
             }
+            Some(Command::Dead(member)) => Input::Dead(member),
             Some(Command::Leave) => Input::Leave,
             None => {
                 self.asked = false;
