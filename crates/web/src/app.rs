@@ -120,8 +120,8 @@ pub struct Limits {
     /// seconds (MCONN_REQUEST_TIMEOUT).
     pub request_timeout: Duration,
     /// How long a request for the leader waits when nobody leads, or the leader does not answer, from the moment on at
-    /// which that is noticed. 5 seconds (MCONN_LEADER_WAIT): longer than an election takes at ZooKeeper's shortest
-    /// session timeout (4 s); never more than `request_timeout`.
+    /// which that is noticed. 8 seconds (MCONN_LEADER_WAIT): longer than a takeover where ZooKeeper's shortest session (4 s)
+    /// is noticed to be over a tick and a half late; never more than `request_timeout`.
     pub leader_wait: Duration,
     /// A request's head, and then its body, must have arrived after this. 5 seconds; never more than `request_timeout`.
     pub read_timeout: Duration,
@@ -147,7 +147,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_secs(10),
-            leader_wait: Duration::from_secs(5),
+            leader_wait: Duration::from_secs(8),
             read_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),

@@ -97,7 +97,7 @@ settings! {
         "bytes of a request body at most; above it 413";
     RequestTimeout "http.request_timeout" "MCONN_REQUEST_TIMEOUT" "request-timeout", MS, D::Text("10000"), S::Open,
         "ms within which a request is answered";
-    LeaderWait "http.leader_wait" "MCONN_LEADER_WAIT" "leader-wait", MS, D::Text("5000"), S::Open,
+    LeaderWait "http.leader_wait" "MCONN_LEADER_WAIT" "leader-wait", MS, D::Text("8000"), S::Open,
         "ms that a request waits for the next leader before it is answered with 503; never longer than MCONN_REQUEST_TIMEOUT in all";
     MaxConnections "http.max_connections" "MCONN_MAX_CONNECTIONS" "max-connections", COUNT, D::Text("1024"), S::Open,
         "client connections at a time";
