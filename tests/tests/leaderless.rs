@@ -36,7 +36,7 @@ impl Cluster {
             _ensemble: ensemble,
             sim: Sim::start(&["--no-callbacks"]),
             hosts,
-            dirs: (0..3).map(|_| TempDir::new().unwrap()).collect(),
+            dirs: (0..3).map(|_| TempDir::new().expect("a directory")).collect(),
             nodes: vec![None, None, None],
             past: String::new(),
         };
@@ -81,7 +81,7 @@ impl Cluster {
             named.len() == 1 && leader.is_some()
         })
         .await;
-        leader.unwrap()
+        leader.expect("it is named")
     }
 
     fn kill(&mut self, at: usize) {
@@ -144,10 +144,10 @@ struct Told(Arc<Mutex<Vec<(String, String)>>>);
 impl Told {
     async fn listen(sim: &Sim) -> Self {
         let told = Self::default();
-        let http = HttpClient::new(&HttpSettings::default()).unwrap();
-        let url = format!("http://{}/v2/events", sim.address).parse().unwrap();
+        let http = HttpClient::new(&HttpSettings::default()).expect("an HTTP client");
+        let url = format!("http://{}/v2/events", sim.address).parse().expect("a URL");
         let opened = http.open(Request { accept: "text/event-stream", ..Request::get(url) }).await;
-        let mut body = opened.unwrap().body;
+        let mut body = opened.expect("a stream").body;
         let heard = told.clone();
         tokio::spawn(async move {
             let mut parser = SseParser::new(1 << 20);
@@ -156,17 +156,21 @@ impl Told {
                     let event: Value = serde_json::from_slice(event.data).unwrap_or_default();
                     if event["eventType"] == "status_update_event" {
                         let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
-                        heard.0.lock().unwrap().push((text("taskId"), text("taskStatus")));
+                        heard
+                            .0
+                            .lock()
+                            .expect("nobody panics in here")
+                            .push((text("taskId"), text("taskStatus")));
                     }
                 });
-                fed.unwrap();
+                fed.expect("events of usual size");
             }
         });
         told
     }
 
     fn all(&self) -> Vec<(String, String)> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().expect("nobody panics in here").clone()
     }
 
     /// The first task of an app that is told to run, after so much was told.
@@ -178,7 +182,7 @@ impl Told {
             found.is_some()
         })
         .await;
-        found.unwrap().0
+        found.expect("it is found").0
     }
 }
 
