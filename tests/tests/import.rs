@@ -3,7 +3,7 @@
 use std::process::Output;
 use std::time::Duration;
 
-use mconn_tests::{Node, run_to_end};
+use mconn_tests::{Node, run_to_end, status_update, until};
 use mconn_zookeeper::testing::{Ensemble, ORIGINAL, Options};
 use mconn_zookeeper::{Session, Settings};
 use serde_json::{Value, json};
@@ -197,4 +197,82 @@ async fn what_makes_no_sense_is_said() {
         assert_eq!(output.status.code(), Some(64), "{args:?}: {}", said(&output));
         assert!(said(&output).contains(text), "{args:?}: {}", said(&output));
     }
+}
+
+/// `mconn store check`, `export` and `drop-module` of what nodes share.
+#[tokio::test]
+async fn what_nodes_share_can_be_checked_exported_and_cleaned() {
+    let zookeeper = zookeeper();
+    let hosts = zookeeper.hosts();
+    let place = format!("{hosts}/shared");
+    let auth = ("MCONN_ZK_AUTH", "someone:hush");
+    let store = |args: &[&str]| run_to_end(&[&["store"], args, &["--zookeeper", &place]].concat(), &[auth]);
+    for args in [&["check"][..], &["export"], &["drop-module", "Test"]] {
+        let nothing = store(args);
+        assert_eq!(nothing.status.code(), Some(2), "{}", said(&nothing));
+        assert!(said(&nothing).contains("there is no MConn tree at ZooKeeper"), "{}", said(&nothing));
+    }
+
+    let dir = TempDir::new().unwrap();
+    let env = [
+        ("MCONN_MODULE_START", "HelloWorld,Test"),
+        ("MCONN_ZK_HOSTS", hosts.as_str()),
+        ("MCONN_ZK_PATH", "/shared"),
+        ("MCONN_ZK_SESSION_TIMEOUT", "1000"),
+        auth,
+    ];
+    let mut node = Node::start(&dir, &env);
+    node.api.preset("Test", "/app").await;
+    node.api.preset("HelloWorld", "/app").await;
+    for task in ["a", "b"] {
+        node.api.post("/v1/queue", &status_update(task, "TASK_RUNNING", "/app")).await;
+    }
+    until("both are handled", async || node.api.inventory("Test").await == ["a", "b"]).await;
+    until("both are handled", async || node.api.inventory("HelloWorld").await == ["a", "b"]).await;
+
+    // Reading disturbs nobody.
+    let checked = store(&["check"]);
+    assert!(checked.status.success(), "{}", said(&checked));
+    for part in ["2 presets, 4 inventory items", "(schema version 1)", "nodes     1 run there", "sound"] {
+        assert!(said(&checked).contains(part), "{part:?} is not in:\n{}", said(&checked));
+    }
+    let exported = store(&["export"]);
+    assert!(exported.status.success(), "{}", said(&exported));
+    let document: Value = serde_json::from_slice(&exported.stdout).unwrap();
+    assert_eq!(document["inventory"].as_array().map(Vec::len), Some(4));
+    assert_eq!(document["nextSeq"], json!(2));
+    let refused = store(&["drop-module", "Test"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("1 node(s) run at ZooKeeper"), "{}", said(&refused));
+    assert_eq!(node.api.inventory("Test").await, ["a", "b"]);
+
+    // The leader learns it, begins anew and has nothing of the module.
+    let forced = store(&["drop-module", "Test", "--force"]);
+    assert!(forced.status.success(), "{}", said(&forced));
+    assert!(
+        said(&forced).contains("dropped of module Test: 1 presets, 2 inventory items"),
+        "{}",
+        said(&forced)
+    );
+    let gone = async || {
+        // Any write tells the leader that it is deposed.
+        node.api.send("POST", "/v1/queue", Some(&status_update("c", "TASK_RUNNING", "/none"))).await;
+        let presets = node.api.get("/v1/module/preset/Test").await;
+        presets.status == 200 && presets.json == json!([])
+    };
+    until("the module's presets are gone", gone).await;
+    until("the others' data are there", async || node.api.inventory("HelloWorld").await == ["a", "b"]).await;
+    node.process.signal("TERM");
+    assert_eq!(node.process.exit_code(), 0);
+
+    let again = store(&["drop-module", "Test"]);
+    assert!(said(&again).contains("there is nothing of module Test"), "{}", said(&again));
+    let mut given = Settings::at(&place).unwrap();
+    given.auth = Some(mconn_zookeeper::Digest::parse("someone:hush").unwrap());
+    let session = Session::open_once(given).await.unwrap();
+    session.create("/modules/HelloWorld/inventory/broken", b"?").await.unwrap();
+    let unsound = store(&["check"]);
+    assert_eq!(unsound.status.code(), Some(1), "{}", said(&unsound));
+    assert!(said(&unsound).contains("problem   /modules/HelloWorld/inventory/broken"), "{}", said(&unsound));
+    assert!(!said(&unsound).contains("hush"));
 }

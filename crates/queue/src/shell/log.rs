@@ -96,7 +96,7 @@ pub(super) fn log(notice: &Notice) {
         Notice::WriteRefused { what, reason } => {
             error!(
                 context = "QueueManager",
-                "The store will never take {what}: it is left out, and only this node knows of it until it ends. {reason}"
+                "The store will never take {what}: it is left out, and everything else goes on. {reason}"
             );
         }
         Notice::StoreRecovered => {

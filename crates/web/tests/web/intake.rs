@@ -72,6 +72,27 @@ async fn a_store_that_refuses_means_503_and_nothing_queued() {
 }
 
 #[tokio::test]
+async fn what_the_store_never_takes_means_413_and_harms_nobody() {
+    let node = Node::with(Setup { record_limit: Some(6_000), ..Setup::default() }).await;
+    let mut body: serde_json::Value = serde_json::from_str(&event("large", "TASK_RUNNING", "/a")).unwrap();
+    body["host"] = "x".repeat(3_000).into();
+    let answer = node.post("/v1/queue", &body.to_string()).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (413, None), "{answer:?}");
+    assert!(answer.message().contains("at most 2000 bytes"), "{answer:?}");
+    let preset =
+        json!({"moduleName": "Test", "appId": "/a", "status": "enabled", "options": "x".repeat(6_000)});
+    let answer = node.post("/v1/module/preset", &preset.to_string()).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (413, None), "{answer:?}");
+    assert_eq!(node.get("/v1/module/preset/Test").await.text(), "[]");
+    assert_eq!(node.event("small", "TASK_RUNNING", "/a").await.status, 200);
+    // Whatever the store: a text that is kept as it came is bounded.
+    body["host"] = "x".repeat(5_000).into();
+    let answer = node.post("/v1/queue", &body.to_string()).await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(answer.message().contains("host has 5000 bytes, at most 4096 are taken"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_full_queue_means_503() {
     let queue = Settings { journal_limit: 2, ..Settings::default() };
     let node = Node::with(Setup { queue, ..Setup::default() }).await;

@@ -85,6 +85,10 @@ impl Store for Hanging {
     fn location(&self) -> String {
         self.store.location()
     }
+
+    fn record_limit(&self) -> Option<usize> {
+        self.store.record_limit()
+    }
 }
 
 type Listing = Result<Vec<RunningTask>, String>;
@@ -116,6 +120,8 @@ pub(crate) struct Setup {
     pub(crate) authority: String,
     /// As on a node without others, if missing.
     pub(crate) step_down: Option<StepDown>,
+    /// The most bytes that the store takes in one record, if there is a limit.
+    pub(crate) record_limit: Option<usize>,
 }
 
 impl Default for Setup {
@@ -130,6 +136,7 @@ impl Default for Setup {
             seat: None,
             authority: "node.example:1234".to_owned(),
             step_down: None,
+            record_limit: None,
         }
     }
 }
@@ -158,7 +165,8 @@ impl Node {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
-        let store = Arc::new(MemoryStore::new());
+        let store =
+            Arc::new(setup.record_limit.map_or_else(MemoryStore::new, MemoryStore::with_record_limit));
         let hangs = Arc::new(AtomicBool::new(false));
         let gate = Arc::new(Semaphore::new(0));
         let running = Arc::new(Mutex::new(Ok(Vec::new())));
