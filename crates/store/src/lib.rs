@@ -28,7 +28,7 @@ pub use record::{
     decode_preset, encode_dead_letter, encode_item, encode_journal_entry, encode_preset,
     task_event_from_json, task_event_to_json,
 };
-pub use size::event_fits;
+pub use size::{beginning, event_fits};
 
 use std::sync::Arc;
 

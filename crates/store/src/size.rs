@@ -71,9 +71,19 @@ struct Cut<'a>(&'a str);
 
 impl fmt::Debug for Cut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.0.floor_char_boundary(200);
-        write!(f, "{:?}{}", &self.0[..end], if end < self.0.len() { "..." } else { "" })
+        let kept = beginning(self.0, 200);
+        write!(f, "{kept:?}{}", if kept.len() < self.0.len() { "..." } else { "" })
     }
+}
+
+/// As much of a text as has at most `max` bytes. No character is cut in two.
+#[must_use]
+pub fn beginning(text: &str, max: usize) -> &str {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Whether an event's JSON has at most `max` bytes.
@@ -121,6 +131,15 @@ mod tests {
             ports,
             event_type: Some("status_update_event".into()),
             timestamp: Some(EventTimestamp::Text(host.into())),
+        }
+    }
+
+    #[test]
+    fn a_beginning_cuts_no_character_in_two() {
+        let cases = [("", 3, ""), ("abc", 0, ""), ("abc", 2, "ab"), ("abc", 3, "abc"), ("abc", 9, "abc")];
+        for (text, max, wanted) in cases.into_iter().chain([("a\u{e4}b", 2, "a"), ("a\u{e4}b", 3, "a\u{e4}")])
+        {
+            assert_eq!(beginning(text, max), wanted, "{text} {max}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mconn_model::{EventTimestamp, InventoryItem, Preset, TaskEvent, TaskStatus};
 use mconn_module::{Failure, InventoryEdit, Outcome};
-use mconn_store::{DeadLetter, Seq, Write};
+use mconn_store::{DeadLetter, Seq, Write, beginning};
 
 use super::journal::Progress;
 use super::lane::{Job, JobId, Origin, Phase};
@@ -314,8 +314,7 @@ impl Core {
             .is_some_and(|limit| Write::PutDeadLetter(Arc::new(letter.clone())).size() > limit)
             && !letter.reason.is_empty()
         {
-            letter.reason =
-                letter.reason[..letter.reason.floor_char_boundary(letter.reason.len() / 2)].into();
+            letter.reason = beginning(&letter.reason, letter.reason.len() / 2).into();
         }
         let letter = Arc::new(letter);
         let id = job.display_id.clone();
@@ -409,11 +408,11 @@ impl Core {
 const MAX_REASON: usize = 16 * 1024;
 
 fn shortened(reason: &str) -> Arc<str> {
-    let end = reason.floor_char_boundary(MAX_REASON);
-    if end == reason.len() {
+    let kept = beginning(reason, MAX_REASON);
+    if kept.len() == reason.len() {
         return reason.into();
     }
-    format!("{}... ({} bytes more)", &reason[..end], reason.len() - end).into()
+    format!("{kept}... ({} bytes more)", reason.len() - kept.len()).into()
 }
 
 /// The statuses of Mesos, which every module sees every day. The original had hooks for seven of them.
