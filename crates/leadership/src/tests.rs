@@ -11,7 +11,7 @@ use crate::{
 
 const SESSION: SessionId = SessionId(7);
 
-const TIMEOUT: Duration = Duration::from_secs(1000);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The machine of node `me`, a clock, and what it wants done.
 struct Story {
@@ -400,4 +400,67 @@ fn a_member_of_the_original_leads_although_the_epoch_names_nobody_who_is_there()
     let leader = view.to_ask().unwrap();
     assert_eq!((leader.address.clone(), leader.epoch), (address("old"), None));
     assert_eq!(story.call().unwrap().1, Call::Watch(member(3)));
+}
+
+#[test]
+fn a_leader_whose_quorum_is_silent_resigns_although_it_is_connected() {
+    let mut story = Story::leading();
+    let prove = Call::Prove { member: member(9), epoch: Epoch(4) };
+    for _ in 0..3 {
+        assert_eq!(story.elector.deadline(), Some(story.now + TIMEOUT / 5));
+        story.pass(TIMEOUT / 5);
+        story.answer(&prove, Answer::Proved);
+    }
+    assert!(story.take().is_empty());
+    // The next is never answered: two fifths later its caller gives up, which is the end of the lease.
+    let begun = story.now;
+    story.pass(TIMEOUT / 5);
+    assert_eq!(story.elector.patience(), Some(TIMEOUT * 2 / 5));
+    let (ticket, call) = story.call().unwrap();
+    assert_eq!((call, story.elector.deadline()), (prove, Some(begun + TIMEOUT * 3 / 5)));
+    story.pass(TIMEOUT * 2 / 5 - Duration::from_nanos(1));
+    assert!(story.take().is_empty());
+    story.pass(Duration::from_nanos(1));
+    assert_eq!(story.take(), [Effect::Resign { epoch: Epoch(4), reason: Resigned::Silent }]);
+    assert_eq!((story.view().role, story.elector.patience()), (Role::Following, None));
+    // The answer comes after all: it changes nothing any more.
+    story.input(Input::Answered { ticket, answer: Answer::Proved });
+    story.input(Input::Stopped { epoch: Epoch(4), failed: None });
+    story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
+    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me")]));
+    assert_eq!(story.call().unwrap().1, Call::Claim { member: member(9), seen: Epoch(4) });
+}
+
+#[test]
+fn a_proof_counts_from_when_it_was_sent() {
+    let mut story = Story::leading();
+    story.pass(TIMEOUT / 5);
+    let sent = story.now;
+    story.pass(TIMEOUT / 5);
+    story.answer(&Call::Prove { member: member(9), epoch: Epoch(4) }, Answer::Proved);
+    story.call().expect("the next is due at once");
+    assert_eq!(story.elector.deadline(), Some(sent + TIMEOUT * 3 / 5));
+}
+
+#[test]
+fn a_proof_that_is_refused_ends_the_lead() {
+    let mut story = Story::leading();
+    story.pass(TIMEOUT / 5);
+    story.answer(&Call::Prove { member: member(9), epoch: Epoch(4) }, Answer::Refused);
+    assert_eq!(story.take(), [Effect::Resign { epoch: Epoch(4), reason: Resigned::Refuted }]);
+    assert_eq!(story.call().unwrap().1, Call::ReadEpoch);
+}
+
+#[test]
+fn a_claim_that_took_longer_than_it_holds_is_made_again() {
+    let mut story = Story::joined(&[], epoch(3, None));
+    story.pass(TIMEOUT * 3 / 5);
+    story.answer(&Call::Claim { member: member(9), seen: Epoch(3) }, Answer::Claimed(Epoch(4)));
+    assert!(story.take().is_empty());
+    assert!(story.view().trouble.unwrap().contains("too slow for a session timeout"));
+    story.pass(Duration::from_secs(1));
+    story.answer(&Call::ReadEpoch, epoch(4, Some((9, "me"))));
+    story.answer(&Call::List, Answer::Listed(vec![seen(9, "me")]));
+    story.answer(&Call::Claim { member: member(9), seen: Epoch(4) }, Answer::Claimed(Epoch(5)));
+    assert_eq!(story.take(), [Effect::Lead { epoch: Epoch(5) }]);
 }

@@ -36,6 +36,45 @@ impl Fence {
     }
 }
 
+/// More than this is not raised in one transaction: ZooKeeper takes 1 MiB.
+const MAX_RAISE: usize = 512 * 1024;
+
+/// Creates the epoch's node, if it is missing, so that no epoch that was ever led comes again: a leader of old would be taken
+/// for the new one. In a place without data, nobody has led. Otherwise the node was deleted by hand; whoever has seen an epoch
+/// (`known`) begins with the one after it, and whoever has not cannot know.
+pub(crate) async fn lay_ground(session: &Session, known: Option<i32>) -> Result<(), Error> {
+    session.create_all(OURS).await?;
+    session.sync(OURS).await?;
+    if session.exists(EPOCH).await?.is_some() {
+        return Ok(());
+    }
+    let refuse = |why: &str| {
+        let place = session.settings().place();
+        let text = format!(
+            "{place}{EPOCH} is gone, but {place}{OURS} holds data: {why}; stop all nodes of mconn that use it, create that \
+             node, empty, with zkCli.sh, and start them again"
+        );
+        Err(Error::new(ErrorKind::Refused, text))
+    };
+    let raises = match known.and_then(|known| usize::try_from(known).ok()) {
+        Some(known) => known + 1,
+        None if session.children(OURS).await?.is_empty() => 0,
+        // Another node may have made it meanwhile, and more.
+        None if session.exists(EPOCH).await?.is_some() => return Ok(()),
+        None => return refuse("which epochs were led before is not known"),
+    };
+    let set = Change::Set { path: EPOCH.to_owned(), data: Vec::new(), version: None };
+    if raises.saturating_mul(set.bytes() + session.settings().path().len()) > MAX_RAISE {
+        return refuse("the epochs that were led before are too many to be counted up again");
+    }
+    let mut changes = vec![Change::Create { path: EPOCH.to_owned(), data: Vec::new() }];
+    changes.extend(std::iter::repeat_n(set, raises));
+    match session.multi(&changes).await {
+        Err(error) if error.kind != ErrorKind::NodeExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Begins a new epoch: from now on the writes of every leader before are refused. `who` is kept for people to read. Called by
 /// the node that the election has chosen, before it does anything else as leader.
 ///

@@ -13,6 +13,16 @@
 //! ```
 //!
 //! What the client library does that one must know, and our rule for each, stands in [`session`].
+//!
+//! # What is deliberately absent
+//!
+//! * No TLS to ZooKeeper. The library has a feature for it, but `zookeeper-client` 0.11.2 and its `futures-rustls` take `rustls`
+//!   with its default features, which bring aws-lc-rs and a C tree of its own; we build with ring alone, and no feature of
+//!   theirs leaves aws-lc out. Until then, put a tunnel (stunnel, a service mesh) on each node and give `127.0.0.1` as the
+//!   host; credentials go over the wire as they are, so without a tunnel keep ZooKeeper in a network of its own.
+//! * No second life for a namespace that is deleted while nodes run: the path is made again and the line goes on, with epochs
+//!   above those that running nodes have seen, but the data are gone. If only the epoch's node was deleted, nodes that have
+//!   never seen an epoch refuse to work and say what to do.
 
 pub mod election;
 pub mod error;

@@ -81,7 +81,7 @@ impl Ensemble {
             match ensemble.wait(PATIENCE) {
                 Ok(()) => return ensemble,
                 Err(error) if error.to_string().contains("Address already in use") => {
-                    last = error.to_string()
+                    last = error.to_string();
                 }
                 Err(error) => panic!("ZooKeeper does not serve: {error}"),
             }

@@ -1,5 +1,7 @@
 //! The machine's calls, as calls of the session.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use mconn_leadership::{Answer, Call, Epoch, EpochNode, MemberName, Seen, SessionId};
@@ -8,7 +10,7 @@ use tokio::time::timeout;
 
 use super::data::{Identity, read_leader, read_member};
 use super::{EPOCH_PATH, LEADER_PATH};
-use crate::fence::OURS;
+use crate::fence;
 use crate::session::{Change, Done, Session, Watch};
 use crate::{Error, ErrorKind};
 
@@ -30,21 +32,34 @@ pub(super) enum Armed {
     Member(MemberName, Watch),
 }
 
-/// Carries out one call within the session's deadline.
+/// What bounds a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) deadline: Duration,
+    /// The highest epoch that was seen.
+    pub(super) known: Option<Epoch>,
+}
+
+/// Carries out one call within its deadline.
 pub(super) async fn carry_out(
     session: Session,
     identity: Identity,
     call: Call,
     now: Timestamp,
+    limits: Limits,
 ) -> (Answer, Armed) {
-    let deadline = session.settings().call_deadline;
+    let deadline = limits.deadline;
     let done = timeout(deadline, answer(&session, &identity, &call, now)).await;
     match done {
         Ok(Ok(answered)) => answered,
         Ok(Err(error)) => {
             if error.kind == ErrorKind::NoNode {
-                // Somebody has removed what we stand on. The call is repeated, so whether this works is seen then.
-                let _ = timeout(deadline, lay_ground(&session)).await;
+                // Somebody has removed what we stand on. The call is repeated afterwards.
+                let why = match timeout(deadline, lay_ground(&session, limits.known)).await {
+                    Ok(Err(error)) => error.message,
+                    Ok(Ok(())) | Err(_) => error.message,
+                };
+                return (Answer::Failed { why }, Armed::Nothing);
             }
             (Answer::Failed { why: error.message }, Armed::Nothing)
         }
@@ -52,14 +67,18 @@ pub(super) async fn carry_out(
     }
 }
 
-/// Creates the nodes that an election needs.
-pub(super) async fn lay_ground(session: &Session) -> Result<(), Error> {
-    session.create_all(LEADER_PATH).await?;
-    session.create_all(OURS).await?;
-    match session.create(EPOCH_PATH, b"").await {
-        Err(error) if error.kind != ErrorKind::NodeExists => Err(error),
-        _ => Ok(()),
+/// Creates the nodes that an election needs, from the root of the ensemble on. `known` is the highest epoch that this process
+/// has seen.
+pub(super) async fn lay_ground(session: &Session, known: Option<Epoch>) -> Result<(), Error> {
+    if session.create_path().await? && known.is_some() {
+        let place = session.settings().place();
+        tracing::error!(
+            context = "ZookeeperHandler",
+            "{place} was deleted while this node ran, and with it everything that mconn had stored; created again, empty"
+        );
     }
+    session.create_all(LEADER_PATH).await?;
+    fence::lay_ground(session, known.map(|epoch| epoch.0)).await
 }
 
 async fn answer(
@@ -86,6 +105,7 @@ async fn answer(
             _ => Answer::Deleted,
         },
         Call::Claim { member, seen } => claim(session, identity, *member, *seen, now).await?,
+        Call::Prove { member, epoch } => prove(session, *member, *epoch).await?,
     };
     Ok((answer, Armed::Nothing))
 }
@@ -120,6 +140,21 @@ async fn claim(
             Some(Done::Set { version }) => Answer::Claimed(Epoch(*version)),
             _ => Answer::Failed { why: "ZooKeeper does not say which epoch it is".to_owned() },
         }),
+        Err(error) if matches!(error.kind, ErrorKind::BadVersion | ErrorKind::NoNode) => Ok(Answer::Refused),
+        Err(error) => Err(error),
+    }
+}
+
+/// Changes nothing, and yet is a transaction: only a leader of ZooKeeper with its quorum can commit it, for a session that
+/// lives. A `sync` would not do: the leader answers it without asking its quorum (3.8), for as long as it has not noticed
+/// that it has lost it. And a write to the member's own node would wake the one that watches it.
+async fn prove(session: &Session, member: MemberName, epoch: Epoch) -> Result<Answer, Error> {
+    let changes = [
+        Change::Check { path: path(member), version: ANY_VERSION },
+        Change::Check { path: EPOCH_PATH.to_owned(), version: epoch.0 },
+    ];
+    match session.multi(&changes).await {
+        Ok(_) => Ok(Answer::Proved),
         Err(error) if matches!(error.kind, ErrorKind::BadVersion | ErrorKind::NoNode) => Ok(Answer::Refused),
         Err(error) => Err(error),
     }

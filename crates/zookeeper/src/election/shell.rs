@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use mconn_leadership::{
-    Answer, Call, Effect, Elector, Epoch, Input, Leadership, MemberName, Moment, NodeId, SessionId, Ticket,
+    Answer, Call, Effect, Elector, Epoch, EpochNode, Input, Leadership, MemberName, Moment, NodeId,
+    SessionId, Ticket,
 };
 use mconn_model::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::calls::{Armed, carry_out, lay_ground};
+use super::calls::{Armed, Limits, carry_out, lay_ground};
 use super::data::Identity;
 use super::handle::{Command, ElectionSettings};
 use super::log::Log;
@@ -49,6 +50,8 @@ pub(super) struct Shell {
     /// Who has asked for something and is answered once it is under way.
     asker: Option<(oneshot::Sender<bool>, bool)>,
     view: watch::Sender<Leadership>,
+    /// The highest epoch that was seen: it must never come again, whoever deletes what.
+    highest: Option<Epoch>,
     log: Log,
 }
 
@@ -81,6 +84,7 @@ impl Shell {
             asked: true,
             asker: None,
             view,
+            highest: None,
             log: Log::default(),
         };
         (shell, watcher)
@@ -159,7 +163,7 @@ impl Shell {
         self.session = None;
         let young = self.opened_at.is_some_and(|at| at.elapsed() < self.zookeeper.retry_pause);
         let pause = if young { self.pause() } else { Duration::ZERO };
-        self.opening = Some(Box::pin(open(self.zookeeper.clone(), pause)));
+        self.opening = Some(Box::pin(open(self.zookeeper.clone(), pause, self.highest)));
     }
 
     fn pause(&self) -> Duration {
@@ -173,14 +177,19 @@ impl Shell {
                 self.log.opened(&self.zookeeper.place(), id, session.timeout());
                 self.opened_at = Some(Instant::now());
                 self.session = Some((session, states));
-                Input::Connected { session: id, timeout: self.timeout() }
+                self.connected(id)
             }
             Err(error) => {
                 self.log.unreachable(&self.zookeeper.host_list(), &error.message);
-                self.opening = Some(Box::pin(open(self.zookeeper.clone(), self.pause())));
+                self.opening = Some(Box::pin(open(self.zookeeper.clone(), self.pause(), self.highest)));
                 Input::Unreachable { why: error.message }
             }
         }
+    }
+
+    fn connected(&self, session: SessionId) -> Input {
+        let timeout = self.session.as_ref().map_or(Duration::ZERO, |(session, _)| session.timeout());
+        Input::Connected { session, timeout }
     }
 
     fn state_is(&mut self, state: State) -> Input {
@@ -190,7 +199,7 @@ impl Shell {
             State::Connected => {
                 self.log.reconnected();
                 let session = self.session.as_ref().map_or(0, |(session, _)| session.id());
-                return Input::Connected { session: SessionId(session) };
+                return self.connected(SessionId(session));
             }
             State::Disconnected => {
                 self.log.disconnected();
@@ -216,8 +225,11 @@ impl Shell {
     fn call(&mut self, ticket: Ticket, call: Call) {
         let Some((session, _)) = &self.session else { return };
         let (session, identity, now) = (session.clone(), self.identity.clone(), wall());
+        let given = session.settings().call_deadline;
+        let deadline = self.elector.patience().map_or(given, |patience| given.min(patience));
+        let limits = Limits { deadline, known: self.highest };
         self.call = Some(Box::pin(async move {
-            let (answer, armed) = carry_out(session, identity, call, now).await;
+            let (answer, armed) = carry_out(session, identity, call, now, limits).await;
             (ticket, answer, armed)
         }));
     }
@@ -227,6 +239,9 @@ impl Shell {
             Armed::Nothing => {}
             Armed::Epoch(watch) => self.epoch_watch = Some(Box::pin(watch.changed())),
             Armed::Member(name, watch) => _ = self.member_watches.insert(name, Box::pin(watch.changed())),
+        }
+        if let Answer::Epoch(EpochNode { epoch, .. }) | Answer::Claimed(epoch) = &answer {
+            self.highest = self.highest.max(Some(*epoch));
         }
         match &answer {
             Answer::Failed { why } => self.log.call_failed(why),
@@ -271,10 +286,10 @@ impl Shell {
 }
 
 /// After a pause, one attempt at a session and what an election needs.
-async fn open(settings: Settings, pause: Duration) -> Result<(Session, States), Error> {
+async fn open(settings: Settings, pause: Duration, known: Option<Epoch>) -> Result<(Session, States), Error> {
     sleep(pause).await;
     let session = Session::open_once(settings).await?;
-    lay_ground(&session).await?;
+    lay_ground(&session, known).await?;
     let mut states = session.states();
     match states.settled().await {
         State::Connected => Ok((session, states)),

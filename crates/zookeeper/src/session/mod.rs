@@ -9,9 +9,14 @@
 //! 4. *Waits between attempts double without a limit.* All hosts are given, and the age of a lost connection is logged.
 //! 5. *Persistent watches can miss events across a reconnection.* We use one-shot watches only, which ZooKeeper sets again and
 //!    compares when the connection is back.
+//! 6. *What is asked for as the session timeout is also the patience of the first connection.* Who gets no answer asks for more
+//!    (`open`).
+//! 7. *Connected is not in touch with the quorum.* A server answers pings by itself for as long as `syncLimit` after it has lost
+//!    the ensemble, which lets the session expire meanwhile. Who leads proves it again and again ([`crate::election`]).
 //!
 //! Paths given to a [`Session`] begin with a slash and are below [`Settings::path`].
 
+mod ground;
 mod open;
 mod types;
 
@@ -22,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use zookeeper_client as zk;
 
 use crate::error::{Error, ErrorKind};
@@ -37,10 +43,21 @@ pub struct Session {
 struct Inner {
     settings: Settings,
     /// Gone once closed. When the last copy goes, the library ends the session at the servers.
-    client: Mutex<Option<Arc<zk::Client>>>,
+    client: Mutex<Option<Clients>>,
+    /// Ends the calls that are under way: each holds a copy.
+    closing: CancellationToken,
     states: States,
     id: i64,
     timeout: Duration,
+}
+
+/// The same session with two views of the tree.
+#[derive(Debug)]
+struct Clients {
+    /// All of it: for the path of ours, should it be gone.
+    root: Arc<zk::Client>,
+    /// From [`Settings::path`] on.
+    below: Arc<zk::Client>,
 }
 
 impl Session {
@@ -78,9 +95,11 @@ impl Session {
     }
 
     /// Ends the session at the servers, so that its ephemeral nodes go at once, and waits until they have confirmed it or the
-    /// deadline is over. Calls of other clones fail from now on.
+    /// deadline is over. Calls of other clones that are under way or still to come fail with `Closed`.
     pub async fn close(&self, deadline: Duration) {
         let mut states = self.states();
+        // A call that hangs holds the session open.
+        self.inner.closing.cancel();
         drop(self.lock().take());
         let closed =
             async { while !states.settled().await.is_final() && !states.changed().await.is_final() {} };
@@ -97,7 +116,7 @@ impl Session {
     /// # Errors
     /// [`Error`] as classified.
     pub async fn create(&self, path: &str, data: &[u8]) -> Result<(), Error> {
-        let options = self.options(zk::CreateMode::Persistent);
+        let options = zk::CreateMode::Persistent.with_acls(access(self.settings()));
         self.call("create", path, |client| async move { client.create(path, data, &options).await }).await?;
         Ok(())
     }
@@ -130,7 +149,7 @@ impl Session {
         let stem = format!("{parent}/{prefix}");
         let path = stem.as_str();
         loop {
-            let options = self.options(zk::CreateMode::EphemeralSequential);
+            let options = zk::CreateMode::EphemeralSequential.with_acls(access(self.settings()));
             let create = |client: Arc<zk::Client>| async move { client.create(path, data, &options).await };
             let error = match self.call("create", path, create).await {
                 Ok((_, number)) => return Ok(format!("{prefix}{number}")),
@@ -255,7 +274,7 @@ impl Session {
     pub async fn multi(&self, changes: &[Change]) -> Result<Vec<Done>, Error> {
         let first = changes.first().map_or("/", Change::path);
         let commit = |client: Arc<zk::Client>| async move {
-            let options = self.options(zk::CreateMode::Persistent);
+            let options = zk::CreateMode::Persistent.with_acls(access(self.settings()));
             let mut writer = client.new_multi_writer();
             for (index, change) in changes.iter().enumerate() {
                 let added = match change {
@@ -287,12 +306,8 @@ impl Session {
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<zk::Client>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Clients>> {
         self.inner.client.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn options(&self, mode: zk::CreateMode) -> zk::CreateOptions<'static> {
-        mode.with_acls(access(&self.inner.settings))
     }
 
     /// One call with our rules: only with a connection, and with a deadline.
@@ -330,10 +345,13 @@ impl Session {
             Ok(State::Closed) => return Err(fail(ErrorKind::Closed, "the session is closed")),
             Ok(State::Connected | State::Disconnected) => {}
         }
-        let Some(client) = self.lock().clone() else {
-            return Err(fail(ErrorKind::Closed, "the session is closed"));
+        let closed = "the session is closed";
+        let Some(client) = self.lock().as_ref().map(|clients| clients.below.clone()) else {
+            return Err(fail(ErrorKind::Closed, closed));
         };
-        match timeout_at(deadline, call(client)).await {
+        let closing = self.inner.closing.run_until_cancelled(timeout_at(deadline, call(client)));
+        let Some(done) = closing.await else { return Err(fail(ErrorKind::Closed, closed)) };
+        match done {
             Err(_) => Err(fail(ErrorKind::Unknown, &format!("no answer within {given:?}"))),
             Ok(result) => result.map_err(Failure::Theirs),
         }

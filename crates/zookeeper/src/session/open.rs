@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use zookeeper_client as zk;
 
-use super::{Inner, Session, States};
+use super::{Clients, Inner, Session, States};
 use crate::error::{Error, ErrorKind};
 use crate::settings::Settings;
 
@@ -16,6 +16,10 @@ const REMIND: Duration = Duration::from_secs(30);
 
 /// The shortest wait between two attempts.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is asked for at least and at most after an attempt without an answer.
+const IMPATIENT: Duration = Duration::from_millis(500);
+const PATIENT: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Opens a session, creates what is missing of the path, and tries for as long as the link is the only trouble and nobody
@@ -55,10 +59,8 @@ impl Session {
     /// `NotSent` when nobody could be reached in time; else as classified.
     pub async fn open_once(settings: Settings) -> Result<Self, Error> {
         let client = connect(&settings).await?;
-        if settings.path() != "/" {
-            Self::at_root(&settings, client.clone()).create_all(settings.path()).await?;
-        }
-        let session = Self::below(settings, client)?;
+        let session = Self::around(settings, client)?;
+        session.create_path().await?;
         if let Some(warning) = session.open_to_the_world().await? {
             tracing::warn!("{warning}");
         }
@@ -71,89 +73,81 @@ impl Session {
     /// `NoNode` when the path is not there; else as [`Session::open_once`].
     pub async fn visit(settings: Settings) -> Result<Self, Error> {
         let client = connect(&settings).await?;
-        let session = Self::below(settings, client)?;
+        let session = Self::around(settings, client)?;
         match session.exists("/").await? {
             Some(_) => Ok(session),
             None => Err(session.error(ErrorKind::NoNode, "visit", "/", "there is no such path")),
         }
     }
 
-    /// The same connection with the root of the ensemble as its path.
-    fn at_root(settings: &Settings, client: zk::Client) -> Self {
-        Self::around(Settings { path: "/".to_owned(), ..settings.clone() }, client)
-    }
-
-    fn below(settings: Settings, client: zk::Client) -> Result<Self, Error> {
-        let client = client.chroot(settings.path().to_owned());
-        let client = client.map_err(|_| fail(&settings, ErrorKind::Refused, "the path cannot be used"))?;
-        Ok(Self::around(settings, client))
-    }
-
-    fn around(settings: Settings, client: zk::Client) -> Self {
-        Self {
+    fn around(settings: Settings, client: zk::Client) -> Result<Self, Error> {
+        let below = client.clone().chroot(settings.path().to_owned());
+        let below = below.map_err(|_| fail(&settings, ErrorKind::Refused, "the path cannot be used"))?;
+        Ok(Self {
             inner: Arc::new(Inner {
                 states: States(client.state_watcher()),
                 id: client.session_id().0,
                 timeout: client.session_timeout(),
                 settings,
-                client: Mutex::new(Some(Arc::new(client))),
+                client: Mutex::new(Some(Clients { root: Arc::new(client), below: Arc::new(below) })),
+                closing: CancellationToken::new(),
             }),
-        }
-    }
-
-    /// With credentials, a path that was created without them lets everybody in. Somebody else's path may be so on purpose,
-    /// so it is only told.
-    async fn open_to_the_world(&self) -> Result<Option<String>, Error> {
-        if self.settings().auth.is_none() || self.settings().path() == "/" {
-            return Ok(None);
-        }
-        let path = "/";
-        let acls = self
-            .call("read the access list of", path, |client| async move { client.get_acl(path).await })
-            .await;
-        let open = match acls {
-            Ok((acls, _)) => acls
-                .iter()
-                .any(|acl| acl.scheme() == "world" && (acl.permission() & writing()) != zk::Permission::NONE),
-            // Not allowed to look: then others are not either.
-            Err(error) if error.kind == ErrorKind::NoAuth => false,
-            Err(error) => return Err(error),
-        };
-        let place = self.settings().place();
-        Ok(open.then(|| {
-            format!(
-                "{place} can be written by everybody: it was created without credentials; restrict it with setAcl, \
-                 or choose another path"
-            )
-        }))
+        })
     }
 }
 
-fn writing() -> zk::Permission {
-    zk::Permission::WRITE | zk::Permission::CREATE | zk::Permission::DELETE | zk::Permission::ADMIN
-}
-
+/// A session at any of the servers, within [`Settings::connect_deadline`].
+///
+/// Until a server has answered, the library takes the timeout that is asked for as its own patience: the whole attempt may
+/// take that long, and each server two fifths of it. A new session has to be committed by the quorum first, so an ensemble
+/// whose disks are slow could never answer in time. Whoever got no answer therefore asks for twice as much, up to
+/// [`PATIENT`]; the server grants what its own limits allow. The next session begins with the configured timeout again.
 async fn connect(settings: &Settings) -> Result<zk::Client, Error> {
-    let mut connector =
-        zk::Client::connector().with_session_timeout(settings.session_timeout).with_fail_eagerly();
+    let deadline = Instant::now() + settings.connect_deadline;
+    let mut asked = settings.session_timeout;
+    loop {
+        let began = Instant::now();
+        let attempt = timeout_at(deadline, attempt(settings, asked)).await;
+        let error = match attempt {
+            Ok(Ok(client)) => {
+                if asked > settings.session_timeout {
+                    let (configured, granted) = (settings.session_timeout, client.session_timeout());
+                    tracing::warn!(
+                        ?configured,
+                        ?asked,
+                        ?granted,
+                        "ZooKeeper answers too slowly for the configured session timeout: this session was opened by \
+                         asking for more; check the disks and the load of the ensemble"
+                    );
+                }
+                return Ok(client);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let why = format!("no answer within {:?}", settings.connect_deadline);
+                return Err(fail(settings, ErrorKind::NotSent, &why));
+            }
+        };
+        let kind = match ErrorKind::of(&error) {
+            // Whatever happened, there is no session: nothing can have been changed.
+            ErrorKind::Unknown | ErrorKind::Closed | ErrorKind::Expired => ErrorKind::NotSent,
+            kind => kind,
+        };
+        // The library does not tell who was silent from who refused, but refusing takes no time.
+        let silent = kind == ErrorKind::NotSent && began.elapsed() >= asked * 3 / 10;
+        if !silent || asked >= PATIENT {
+            return Err(fail(settings, kind, &error.to_string()));
+        }
+        asked = (asked * 2).clamp(IMPATIENT, PATIENT);
+    }
+}
+
+async fn attempt(settings: &Settings, asked: Duration) -> Result<zk::Client, zk::Error> {
+    let mut connector = zk::Client::connector().with_session_timeout(asked).with_fail_eagerly();
     if let Some(digest) = &settings.auth {
         connector = connector.with_auth("digest", digest.reveal());
     }
-    match timeout(settings.connect_deadline, connector.connect(&settings.shuffled_hosts())).await {
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => {
-            let kind = match ErrorKind::of(&error) {
-                // Whatever happened, there is no session: nothing can have been changed.
-                ErrorKind::Unknown | ErrorKind::Closed | ErrorKind::Expired => ErrorKind::NotSent,
-                kind => kind,
-            };
-            Err(fail(settings, kind, &error.to_string()))
-        }
-        Err(_) => {
-            let why = format!("no answer within {:?}", settings.connect_deadline);
-            Err(fail(settings, ErrorKind::NotSent, &why))
-        }
-    }
+    connector.connect(&settings.shuffled_hosts()).await
 }
 
 fn fail(settings: &Settings, kind: ErrorKind, why: &str) -> Error {

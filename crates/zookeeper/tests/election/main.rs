@@ -6,6 +6,7 @@ mod node;
 mod store;
 
 use mconn_leadership::{Epoch, Leadership, Role};
+use mconn_zookeeper::Session;
 use mconn_zookeeper::election::{EPOCH_PATH, LEADER_PATH};
 use mconn_zookeeper::testing::{Ensemble, Link, Options, Proxy};
 use node::{
@@ -94,6 +95,91 @@ async fn a_leader_without_a_link_resigns_before_its_successor_leads() {
     a.until_leads().await;
     a.leave().await;
     record.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_server_has_lost_the_ensemble_resigns_before_its_successor_leads() {
+    let (path, record) = (fresh_path(), Record::default());
+    let proxy = Proxy::start(server(), Link::Open).await;
+    let mut a = Node::join("a", settings(proxy.address(), &path, SHORT), &record).await;
+    let first = a.until_leads().await;
+    let mut b = Node::join("b", settings(server(), &path, SHORT), &record).await;
+    b.until_follows("a").await;
+
+    // Pings are answered, so the link is never lost; only the quorum is silent.
+    let begun = Instant::now();
+    proxy.set(Link::Stranded);
+    let view = a.until("has resigned", |view| view.leads().is_none()).await;
+    let took = begun.elapsed();
+    assert_eq!(view.role, Role::Following, "it is connected: {view:?}");
+    println!("resigned after {took:?}");
+    let second = b.until_leads().await;
+    assert!(second > first && took < begun.elapsed());
+    record.check();
+
+    // Its server gives up.
+    proxy.set(Link::Cut);
+    proxy.set(Link::Open);
+    a.until_follows("b").await;
+    let spectator = spectator(&path).await;
+    until_line(&spectator, &mut [&mut b, &mut a]).await;
+    b.leave().await;
+    a.until_leads().await;
+    a.leave().await;
+    record.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_deleted_is_made_again_and_no_epoch_comes_twice() {
+    let (path, record) = (format!("{}/deeper", fresh_path()), Record::default());
+    let mut a = Node::join("a", settings(server(), &path, LONG), &record).await;
+    a.until_leads().await;
+    a.handle.step_down(true).await.unwrap();
+    a.until("leads again", |view| view.leads() == Some(Epoch(2))).await;
+    let mut b = Node::join("b", settings(server(), &path, LONG), &record).await;
+    b.until_follows("a").await;
+    let root = spectator("/").await;
+    // As zkCli's deleteall: until nothing is left, while the nodes put it back.
+    delete_all(&root, &path).await;
+    let leads = |view: &Leadership| view.leads().is_some_and(|epoch| epoch > Epoch(2));
+    let goes_on = async {
+        tokio::select! {
+            view = a.until("leads on", leads) => view,
+            view = b.until("leads on", leads) => view,
+        }
+    };
+    let view = goes_on.await;
+    assert!(view.leads() > Some(Epoch(2)), "{view:?}");
+    a.leave().await;
+    b.leave().await;
+    record.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_never_seen_an_epoch_does_not_begin_again_where_there_are_data() {
+    let (path, record) = (fresh_path(), Record::default());
+    let spectator = spectator(&path).await;
+    spectator.create_all("/mconn/journal").await.unwrap();
+    let mut a = Node::join("a", settings(server(), &path, LONG), &record).await;
+    let told = |view: &Leadership| match &view.role {
+        Role::Apart { why, .. } => why.contains("is gone, but") && why.contains("create that node, empty"),
+        _ => false,
+    };
+    a.until("says what to do", told).await;
+    spectator.create(EPOCH_PATH, b"").await.unwrap();
+    a.until_leads().await;
+    a.leave().await;
+    record.check();
+}
+
+/// Deletes a node and all below it.
+async fn delete_all(session: &Session, path: &str) {
+    let Ok(names) = session.children(path).await else { return };
+    for name in names {
+        Box::pin(delete_all(session, &format!("{path}/{name}"))).await;
+    }
+    // Somebody may have put something there meanwhile.
+    let _ = session.delete(path, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mconn_zookeeper::testing::Ensemble;
-use mconn_zookeeper::{Change, Done, ErrorKind, Fence, Session, State, claim};
+use mconn_zookeeper::testing::{Ensemble, Link, Proxy};
+use mconn_zookeeper::{Change, Done, ErrorKind, Fence, Session, Settings, State, claim};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{fresh_path, open, quick, settings, shared, soon, with_auth};
@@ -123,6 +123,85 @@ async fn others_can_neither_read_nor_write_what_was_made_with_credentials() {
     }
     let again = open(with_auth(settings(&zookeeper, &path), "me:hush")).await;
     assert_eq!(again.get("/a").await.unwrap().0, b"1");
+}
+
+#[tokio::test]
+async fn the_way_to_our_path_is_shared_with_others() {
+    let zookeeper = shared();
+    let infra = fresh_path();
+    let mine = open(with_auth(settings(&zookeeper, &format!("{infra}/mconn-a")), "me:hush")).await;
+    let other = open(with_auth(settings(&zookeeper, &format!("{infra}/mconn-b")), "other:hush")).await;
+    mine.create("/x", b"").await.unwrap();
+    other.create("/x", b"").await.unwrap();
+    // But nobody gets into what is another's.
+    let stranger = open(settings(&zookeeper, "/")).await;
+    for path in [format!("{infra}/mconn-a"), format!("{infra}/mconn-b/x")] {
+        assert_eq!(stranger.children(&path).await.unwrap_err().kind, ErrorKind::NoAuth, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_everybody_can_write_is_told_wherever_it_is() {
+    let zookeeper = shared();
+    let path = fresh_path();
+    let mine = with_auth(settings(&zookeeper, &path), "me:hush");
+    let session = open(mine).await;
+    session.create("/leader", b"").await.unwrap();
+    assert_eq!(session.open_to_the_world().await.unwrap(), None);
+    // The path is ours, and something below it is not.
+    let root = open(settings(&zookeeper, "/")).await;
+    let theirs = fresh_path();
+    root.create_all(&format!("{theirs}/mconn/next")).await.unwrap();
+    root.create_all(&format!("{theirs}/modules")).await.unwrap();
+    let session = open(with_auth(settings(&zookeeper, &theirs), "me:hush")).await;
+    let text = session.open_to_the_world().await.unwrap().unwrap();
+    let wanted = format!("everybody can write {theirs}, {theirs}/mconn, {theirs}/mconn/next and 1 more");
+    assert!(text.contains(&wanted), "{text}");
+    assert!(text.contains(&format!("setAcl -R {theirs} auth::cdrwa")), "{text}");
+}
+
+#[tokio::test]
+async fn an_ensemble_that_takes_longer_than_the_configured_timeout_is_waited_for() {
+    let zookeeper = shared();
+    // Answers half a second late: the library alone gives up a session of one second after 400 ms.
+    let slow = Proxy::start(zookeeper.address(0), Link::Late(Duration::from_millis(500))).await;
+    for asked in [Duration::from_millis(1), Duration::from_secs(1)] {
+        let mut given = Settings::new(&slow.address().to_string(), &fresh_path()).unwrap();
+        given.session_timeout = asked;
+        let session = soon(open(given)).await;
+        assert!(session.timeout() >= Duration::from_secs(2), "{:?}", session.timeout());
+    }
+    // Who refuses is not waited for.
+    slow.set(Link::Cut);
+    let mut given = Settings::new(&slow.address().to_string(), "/m").unwrap();
+    given.session_timeout = Duration::from_secs(5);
+    let began = std::time::Instant::now();
+    let error = Session::open_once(given).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotSent, "{error}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // And without a word there is an end.
+    slow.set(Link::Frozen);
+    let mut given = Settings::new(&slow.address().to_string(), "/m").unwrap();
+    given.session_timeout = Duration::from_millis(1);
+    given.connect_deadline = Duration::from_secs(2);
+    let error = soon(Session::open_once(given)).await.unwrap_err();
+    assert!(error.message.contains("no answer within 2s"), "{error}");
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_calls_that_hang() {
+    let zookeeper = shared();
+    let proxy = Proxy::start(zookeeper.address(0), Link::Open).await;
+    let mut given = Settings::new(&proxy.address().to_string(), &fresh_path()).unwrap();
+    given.session_timeout = Duration::from_secs(8);
+    let session = open(given).await;
+    proxy.set(Link::Stranded);
+    let hanging = session.clone();
+    let call = tokio::spawn(async move { hanging.set("/", b"", None).await });
+    tokio::task::yield_now().await;
+    // The session ends at the servers only when the library may send its end, for which nobody may hold it.
+    let (error, ()) = tokio::join!(call, session.close(Duration::from_millis(1)));
+    assert_eq!(error.unwrap().unwrap_err().kind, ErrorKind::Closed);
 }
 
 #[tokio::test]
