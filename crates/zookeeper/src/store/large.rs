@@ -140,13 +140,10 @@ impl ZookeeperStore {
                 looked.into_iter().filter(|(_, there)| *there).map(|(path, _)| path).collect();
             while !rest.is_empty() {
                 let (transaction, taken) = self.piece(rest, &present, &left_out, guard());
-                let error = match self.multi(&transaction).await {
-                    Ok(_) => {
-                        rest = &rest[taken..];
-                        attempts = 0;
-                        continue;
-                    }
-                    Err(error) => error,
+                let Err(error) = self.multi(&transaction).await else {
+                    rest = &rest[taken..];
+                    attempts = 0;
+                    continue;
                 };
                 if is_deposed(&error) {
                     return Err(self.deposed(false));
@@ -168,7 +165,7 @@ impl ZookeeperStore {
                         attempts += 1;
                         match (change, error.kind) {
                             (Some(Change::Delete { path, .. }), ErrorKind::NotEmpty) => {
-                                self.remove_below(path).await?
+                                self.remove_below(path).await?;
                             }
                             (Some(_), ErrorKind::NoNode) => self.ensure_above(rest, guard).await?,
                             _ => {}
