@@ -5,6 +5,7 @@ use std::path::Path;
 
 use mconn_tests::{Client, Mconn, run_to_end, until};
 use serde_json::Value;
+use tempfile::TempDir;
 
 #[test]
 fn the_story_is_told_to_its_end() {
@@ -103,8 +104,11 @@ fn ctrl_c_ends_three_nodes_under_load() {
 }
 
 #[tokio::test]
-async fn a_killed_demo_leaves_nothing_behind() {
-    let mut demo = Mconn::start(&["demo", "--nodes", "2"], &[], Path::new("/"));
+async fn a_killed_demo_leaves_no_process_behind() {
+    // What is killed removes no files.
+    let files = TempDir::new().unwrap();
+    let env = [("TMPDIR", files.path().to_str().unwrap())];
+    let mut demo = Mconn::start(&["demo", "--nodes", "2"], &env, Path::new("/"));
     demo.wait_for("each event goes to the next node");
     let before = descendants(demo.id());
     assert_eq!(before.len(), 3, "{before:?}");

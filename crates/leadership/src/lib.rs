@@ -25,6 +25,8 @@
 //!
 //! * No herd: a member watches the one before it, and who leads all of them. Everybody watches the epoch.
 //! * No lead without a connection: it ends when the connection does, not when the session has expired.
+//! * No lead on the word of one server: a leader proves to the quorum that it leads, every fifth of the session timeout, and
+//!   resigns three fifths after the newest proof was sent. A server that has lost the ensemble answers pings all the same.
 //! * No second term before the first has stopped: `Lead` is never said again before `Stopped` has answered `Resign`.
 //! * No trust in answers that are late: answers carry the number of their call, and whatever went wrong, the line is
 //!   listed again before anything is created.

@@ -86,7 +86,11 @@ impl Elector {
     pub(super) fn claimed_too_late(&mut self, sent: Duration, moment: Moment) {
         let (took, lease) = (moment.now.saturating_sub(sent), self.lease());
         self.failed(
-            format!("the claim took {took:?}, more than the {lease:?} for which it would hold: ZooKeeper is too slow for a session timeout of {:?}", self.timeout),
+            format!(
+                "the claim took {took:?}, more than the {lease:?} for which it would hold: ZooKeeper is too slow for a \
+                 session timeout of {:?}",
+                self.timeout
+            ),
             moment,
         );
     }

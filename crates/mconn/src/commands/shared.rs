@@ -29,7 +29,7 @@ pub(super) fn settings(place: &str, auth: Option<&str>) -> Result<Settings, Repo
 }
 
 /// A call's own words.
-pub(super) fn cannot(error: mconn_zookeeper::Error) -> Report {
+pub(super) fn cannot(error: &mconn_zookeeper::Error) -> Report {
     Report::could_not_run(error.to_string())
 }
 
@@ -102,13 +102,13 @@ pub(super) fn drop_module(settings: Settings, module: &str, force: bool) -> Resu
     }
     let dropped = wait_for(async {
         let deadline = settings.call_deadline;
-        let session = Session::open_once(settings).await.map_err(cannot)?;
+        let session = Session::open_once(settings).await.map_err(|error| cannot(&error))?;
         let dropped = match claim(&session, WHO).await {
             Ok(fence) => ZookeeperStore::new(session.clone(), fence)
                 .drop_module(&module)
                 .await
                 .map_err(|error| store_report(&error)),
-            Err(error) => Err(cannot(error)),
+            Err(error) => Err(cannot(&error)),
         };
         session.close(deadline).await;
         dropped

@@ -9,6 +9,10 @@
 //! 4. *Waits between attempts double without a limit.* All hosts are given, and the age of a lost connection is logged.
 //! 5. *Persistent watches can miss events across a reconnection.* We use one-shot watches only, which ZooKeeper sets again and
 //!    compares when the connection is back.
+//! 6. *What is asked for as the session timeout is also the patience of the first connection.* Who gets no answer asks for more
+//!    (`open`).
+//! 7. *Connected is not in touch with the quorum.* A server answers pings by itself for as long as `syncLimit` after it has lost
+//!    the ensemble, which lets the session expire meanwhile. Who leads proves it again and again ([`crate::election`]).
 //!
 //! Paths given to a [`Session`] begin with a slash and are below [`Settings::path`].
 
