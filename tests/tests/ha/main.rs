@@ -62,7 +62,7 @@ impl Cluster {
 
     /// Nodes that are still to be started.
     fn prepare(ensemble: &Ensemble, path: &str, count: usize) -> Self {
-        let dirs = (0..count).map(|_| TempDir::new().expect("a directory")).collect();
+        let dirs = (0..count).map(|_| TempDir::new().unwrap()).collect();
         let nodes = (0..count).map(|_| None).collect();
         Self {
             hosts: ensemble.hosts(),
@@ -97,9 +97,9 @@ impl Cluster {
     }
 
     async fn look_at(&self, path: &str, auth: Option<&str>) -> Session {
-        let mut settings = Settings::new(&self.hosts, path).expect("a place");
-        settings.auth = auth.map(|auth| Digest::parse(auth).expect("credentials"));
-        Session::visit(settings).await.expect("ZooKeeper lets anybody look whether the path is there")
+        let mut settings = Settings::new(&self.hosts, path).unwrap();
+        settings.auth = auth.map(|auth| Digest::parse(auth).unwrap());
+        Session::visit(settings).await.unwrap()
     }
 
     fn node(&self, at: usize) -> &Node {
@@ -136,7 +136,7 @@ impl Cluster {
             named.len() == 1 && leader.is_some()
         })
         .await;
-        leader.expect("until all name one")
+        leader.unwrap()
     }
 
     /// Waits until every node that runs shows so many members, each at its own address.

@@ -131,7 +131,7 @@ async fn tree(session: &Session) -> Vec<(String, Vec<u8>)> {
             Err(error) if error.kind == ErrorKind::NoNode => continue,
             Err(error) => panic!("{error}"),
         }
-        open.extend(session.children(at).await.expect("children").iter().map(|name| format!("{path}/{name}")));
+        open.extend(session.children(at).await.unwrap().iter().map(|name| format!("{path}/{name}")));
     }
     found.sort();
     found
