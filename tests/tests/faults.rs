@@ -2,7 +2,7 @@
 //! only the leader of the newest epoch writes.
 //!
 //! `MCONN_FAULT_ROUNDS`, `MCONN_FAULT_SEED` and `MCONN_FAULT_SERVERS` choose how many rounds of random faults there are, which
-//! ones, and on how many servers.
+//! ones, and on how many servers. `MCONN_FAULT_NETWORK_ROUNDS` is the number of rounds on real networks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
