@@ -235,7 +235,9 @@ fn runs(history: &History, violations: &mut Vec<Violation>) {
             // The item that it made or removed, or the log: either may be missing. Two changes of one item can be one write, and
             // the log of a process that was killed lacks its end.
             let written = match step.status {
-                Status::Running => history.written.put.contains(&(task.clone(), step.number)),
+                Status::Running => {
+                    history.written.put.contains(&(task.clone(), step.status.as_str().to_owned()))
+                }
                 Status::Killed => history.written.removed.contains(task),
             };
             let ran = Ran { task: task.clone(), status: step.status.as_str().to_owned() };

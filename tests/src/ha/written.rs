@@ -55,8 +55,8 @@ pub struct Written {
     pub writes: Vec<Write>,
     /// Events, by their places.
     pub journal: BTreeSet<Entry>,
-    /// Items that were made: the task, and the number of the event that made it.
-    pub put: BTreeSet<(String, u64)>,
+    /// Items that were made: the task, and the state that its event told. Its timestamp is the run's, not the event's.
+    pub put: BTreeSet<(String, String)>,
     /// Tasks whose item was removed.
     pub removed: BTreeSet<String>,
     /// Transactions that ZooKeeper has refused.
@@ -147,9 +147,9 @@ fn node(data: &[u8]) -> String {
     format!("{}:{}", server["ip"].as_str().unwrap_or("?"), server["port"].as_str().unwrap_or("?"))
 }
 
-fn item(task: &str, data: &[u8]) -> Option<(String, u64)> {
+fn item(task: &str, data: &[u8]) -> Option<(String, String)> {
     let item: Value = serde_json::from_slice(data).ok()?;
-    Some((task.to_owned(), item["taskData"]["timestamp"].as_u64()?))
+    Some((task.to_owned(), item["taskData"]["taskStatus"].as_str()?.to_owned()))
 }
 
 fn entry(line: &str) -> Option<Entry> {
@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn writes_are_told_from_what_anybody_does() {
         let line = r#"7 {"v":1,"task":{"taskId":"t","taskStatus":"TASK_RUNNING","timestamp":12}}"#;
-        let item = r#"{"customData":"test","taskData":{"taskId":"u","timestamp":13}}"#;
+        let item =
+            r#"{"customData":"test","taskData":{"taskId":"u","taskStatus":"TASK_RUNNING","timestamp":13}}"#;
         let written = Written::of(
             &[
                 txn(
@@ -209,7 +210,7 @@ mod tests {
         let writes: Vec<_> = written.writes.iter().map(|w| (w.zxid, w.epoch, w.current, w.session)).collect();
         assert_eq!(writes, [(3, Some(1), 1, 9), (5, None, 1, 8), (7, Some(1), 1, 9)]);
         assert_eq!((written.refused, written.unreadable.len()), (1, 0));
-        assert_eq!(written.put, BTreeSet::from([("u".to_owned(), 13)]));
+        assert_eq!(written.put, BTreeSet::from([("u".to_owned(), "TASK_RUNNING".to_owned())]));
         assert_eq!(written.removed, BTreeSet::from(["t".to_owned()]));
         let entry = Entry { place: 7, task: "t".into(), status: "TASK_RUNNING".into(), number: Some(12) };
         assert_eq!(written.journal, BTreeSet::from([entry.clone()]));

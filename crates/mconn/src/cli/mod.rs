@@ -416,9 +416,6 @@ pub(crate) enum StoreCommand {
         module: String,
         #[command(flatten)]
         place: Place,
-        /// In ZooKeeper, even while nodes run: the one that leads is deposed, and whoever leads next begins without the module's data
-        #[arg(long, requires = "zookeeper")]
-        force: bool,
     },
     /// Save what can still be read of a damaged store; the damaged file is put aside, never deleted
     Repair {

@@ -1,7 +1,7 @@
 //! `mconn store ... --zookeeper`: the data of nodes that share ZooKeeper. Whatever only reads can be done while they run.
 
 use mconn_model::ModuleName;
-use mconn_store::{Contents, StoreErrorKind};
+use mconn_store::Contents;
 use mconn_store_embedded::Counts;
 use mconn_zookeeper::{Digest, Original, Session, Settings, ZookeeperStore, claim, read_original};
 
@@ -27,9 +27,6 @@ pub(super) fn settings(place: &str, auth: Option<&str>) -> Result<Settings, Repo
     settings.auth = auth.map_err(|error| Report::usage(error.to_string()))?;
     Ok(settings)
 }
-
-/// How often the lead is taken from nodes that take it back.
-const ATTEMPTS: usize = 20;
 
 /// A call's own words.
 pub(super) fn cannot(error: &mconn_zookeeper::Error) -> Report {
@@ -90,7 +87,7 @@ pub(super) fn export(settings: Settings) -> Result<Contents, Report> {
     Ok(found.contents)
 }
 
-pub(super) fn drop_module(settings: Settings, module: &str, force: bool) -> Result<(), Report> {
+pub(super) fn drop_module(settings: Settings, module: &str) -> Result<(), Report> {
     let module = ModuleName::new(module).map_err(|error| Report::usage(error.to_string()))?;
     let place = format!("ZooKeeper {}", settings.place());
     let found = read(settings.clone())?;
@@ -98,26 +95,19 @@ pub(super) fn drop_module(settings: Settings, module: &str, force: bool) -> Resu
         return Err(Report::could_not_run(format!("{place} holds the tree of an original MConn"))
             .hint("it becomes ours when the first node leads there"));
     }
-    if found.members > 0 && !force {
-        return Err(Report::could_not_run(format!("{} node(s) run at {place}", found.members)).hint(
-            "end them first; or --force: the one that leads is deposed, and whoever leads next begins without the module's data",
-        ));
+    if found.members > 0 {
+        return Err(Report::could_not_run(format!("{} node(s) run at {place}", found.members))
+            .hint("end all of them first; one that died is counted until its session is over"));
     }
     let dropped = wait_for(async {
         let deadline = settings.call_deadline;
         let session = Session::open_once(settings).await.map_err(|error| cannot(&error))?;
-        let mut attempts = ATTEMPTS;
-        let dropped = loop {
-            attempts -= 1;
-            let fence = match claim(&session, WHO).await {
-                Ok(fence) => fence,
-                Err(error) => break Err(cannot(&error)),
-            };
-            match ZookeeperStore::new(session.clone(), fence).drop_module(&module).await {
-                // The nodes that run want the lead back at once.
-                Err(error) if force && attempts > 0 && error.kind == StoreErrorKind::Deposed => {}
-                dropped => break dropped.map_err(|error| store_report(&error)),
-            }
+        let dropped = match claim(&session, WHO).await {
+            Ok(fence) => ZookeeperStore::new(session.clone(), fence)
+                .drop_module(&module)
+                .await
+                .map_err(|error| store_report(&error)),
+            Err(error) => Err(cannot(&error)),
         };
         session.close(deadline).await;
         dropped

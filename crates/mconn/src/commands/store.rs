@@ -22,9 +22,9 @@ pub(crate) fn run(command: &StoreCommand) -> Result<(), Report> {
             export(place, output.as_deref().filter(|path| *path != Path::new("-")))
         }
         StoreCommand::Import(args) => import::run(args),
-        StoreCommand::DropModule { module, place, force } => match found(place)? {
+        StoreCommand::DropModule { module, place } => match found(place)? {
             Found::Directory(dir) => drop_module(dir, module),
-            Found::Shared(settings) => shared::drop_module(settings, module, *force),
+            Found::Shared(settings) => shared::drop_module(settings, module),
         },
         StoreCommand::Repair { dir, allow_empty } => repair(&dir.data_dir, *allow_empty),
     }

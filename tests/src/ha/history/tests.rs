@@ -58,7 +58,7 @@ fn good() -> History {
             claims: vec![claim(1, 10, "a:1"), claim(2, 20, "b:1")],
             writes: vec![write(5, Some(1), 1, 10), write(8, Some(2), 2, 20)],
             journal,
-            put: BTreeSet::from([("kept".to_owned(), 1), ("open".to_owned(), 4)]),
+            put: BTreeSet::from(["kept", "open"].map(|task| (task.to_owned(), "TASK_RUNNING".to_owned()))),
             removed: BTreeSet::new(),
             refused: 1,
             unreadable: Vec::new(),
@@ -121,7 +121,7 @@ fn an_event_that_no_module_has_seen_is_found() {
     assert!(found(removed).is_empty());
     let other = |h: &mut History| {
         unwritten(h);
-        h.written.put.insert(("open".into(), 5));
+        h.written.put.insert(("open".into(), "TASK_KILLED".into()));
     };
     one(other, "never handled");
 }
