@@ -216,12 +216,11 @@ async fn nodes_on_the_path_of_an_original_take_it_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tree_of_a_newer_version_is_left_alone() {
     let ensemble = ensemble();
-    let place = Settings::new(&ensemble.hosts(), "/mconn").unwrap();
-    let session = Session::open_once(place).await.unwrap();
-    session.create_all("/mconn").await.unwrap();
-    session.create("/mconn/epoch", b"").await.unwrap();
-    session.create("/mconn/schema", br#"{"v":99}"#).await.unwrap();
-    let cluster = Cluster::prepare(&ensemble, "/mconn", 1);
+    let mut cluster = Cluster::new(&ensemble, "/mconn", 1);
+    cluster.leader().await;
+    cluster.stop_all();
+    let session = cluster.look(None).await;
+    session.set("/mconn/schema", br#"{"v":99}"#, None).await.unwrap();
     let env = Node::env(&cluster.dirs[0], &cluster.env(&[]));
     let mut node = Mconn::start(&["serve"], &env, cluster.dirs[0].path());
     assert_eq!(node.exit_code(), 1, "{}", node.output());

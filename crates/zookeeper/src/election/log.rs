@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::Error;
 use mconn_leadership::{Epoch, Leadership, News, Resigned};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -45,12 +46,14 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn unreachable(&mut self, hosts: &str, why: &str) {
+    /// There is no session, or none that is of use: what the servers have may be wrong, not the way to them.
+    pub(super) fn not_opened(&mut self, hosts: &str, failed: &Error) {
         if let Some((attempts, lasting)) = self.opening.again() {
             let seconds = lasting.as_secs();
+            let what = if failed.kind.is_link() { "is unreachable" } else { "is of no use to this node" };
             error!(
                 context = "ZookeeperHandler",
-                attempts, seconds, "Zookeeper is unreachable \"{hosts}\", trying on: {why}"
+                attempts, seconds, "Zookeeper {what} \"{hosts}\", trying on: {failed}"
             );
         }
     }

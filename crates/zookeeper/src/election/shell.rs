@@ -184,7 +184,7 @@ impl Shell {
                 self.connected(id)
             }
             Err(error) => {
-                self.log.unreachable(&self.zookeeper.host_list(), &error.message);
+                self.log.not_opened(&self.zookeeper.host_list(), &error);
                 self.opening = Some(Box::pin(open(self.zookeeper.clone(), self.pause(), self.highest)));
                 Input::Unreachable { why: error.message }
             }
