@@ -432,7 +432,6 @@ fn a_member_of_the_original_leads_although_the_epoch_names_nobody_who_is_there()
 fn a_leader_whose_quorum_is_silent_resigns_although_it_is_connected() {
     let mut story = Story::leading();
     let prove = Call::Prove { member: member(9), epoch: Epoch(4) };
-    story.elector.refresh_at = Duration::MAX;
     for _ in 0..3 {
         assert_eq!(story.elector.deadline(), Some(story.now + TIMEOUT / 5));
         story.pass(TIMEOUT / 5);
@@ -461,7 +460,6 @@ fn a_leader_whose_quorum_is_silent_resigns_although_it_is_connected() {
 #[test]
 fn a_proof_counts_from_when_it_was_sent() {
     let mut story = Story::leading();
-    story.elector.refresh_at = Duration::MAX;
     story.pass(TIMEOUT / 5);
     let sent = story.now;
     story.pass(TIMEOUT / 5);

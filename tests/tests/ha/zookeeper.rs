@@ -219,6 +219,7 @@ async fn a_tree_of_a_newer_version_is_left_alone() {
     let place = Settings::new(&ensemble.hosts(), "/mconn").unwrap();
     let session = Session::open_once(place).await.unwrap();
     session.create_all("/mconn").await.unwrap();
+    session.create("/mconn/epoch", b"").await.unwrap();
     session.create("/mconn/schema", br#"{"v":99}"#).await.unwrap();
     let cluster = Cluster::prepare(&ensemble, "/mconn", 1);
     let env = Node::env(&cluster.dirs[0], &cluster.env(&[]));

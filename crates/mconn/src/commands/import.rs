@@ -117,8 +117,8 @@ async fn into_zookeeper(settings: Settings, contents: &Contents, args: &ImportAr
         return Ok(());
     }
     let deadline = settings.call_deadline;
-    let session = Session::open_once(settings).await.map_err(cannot)?;
-    let fence = claim(&session, WHO).await.map_err(cannot)?;
+    let session = Session::open_once(settings).await.map_err(|error| cannot(&error))?;
+    let fence = claim(&session, WHO).await.map_err(|error| cannot(&error))?;
     let store = ZookeeperStore::new(session.clone(), fence);
     let imported = store.import(contents, args.replace).await;
     session.close(deadline).await;

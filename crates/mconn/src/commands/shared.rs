@@ -1,7 +1,7 @@
 //! `mconn store ... --zookeeper`: the data of nodes that share ZooKeeper. Whatever only reads can be done while they run.
 
 use mconn_model::ModuleName;
-use mconn_store::Contents;
+use mconn_store::{Contents, StoreErrorKind};
 use mconn_store_embedded::Counts;
 use mconn_zookeeper::{Digest, Original, Session, Settings, ZookeeperStore, claim, read_original};
 
@@ -28,8 +28,11 @@ pub(super) fn settings(place: &str, auth: Option<&str>) -> Result<Settings, Repo
     Ok(settings)
 }
 
+/// How often the lead is taken from nodes that take it back.
+const ATTEMPTS: usize = 20;
+
 /// A call's own words.
-pub(super) fn cannot(error: mconn_zookeeper::Error) -> Report {
+pub(super) fn cannot(error: &mconn_zookeeper::Error) -> Report {
     Report::could_not_run(error.to_string())
 }
 
@@ -102,13 +105,19 @@ pub(super) fn drop_module(settings: Settings, module: &str, force: bool) -> Resu
     }
     let dropped = wait_for(async {
         let deadline = settings.call_deadline;
-        let session = Session::open_once(settings).await.map_err(cannot)?;
-        let dropped = match claim(&session, WHO).await {
-            Ok(fence) => ZookeeperStore::new(session.clone(), fence)
-                .drop_module(&module)
-                .await
-                .map_err(|error| store_report(&error)),
-            Err(error) => Err(cannot(error)),
+        let session = Session::open_once(settings).await.map_err(|error| cannot(&error))?;
+        let mut attempts = ATTEMPTS;
+        let dropped = loop {
+            attempts -= 1;
+            let fence = match claim(&session, WHO).await {
+                Ok(fence) => fence,
+                Err(error) => break Err(cannot(&error)),
+            };
+            match ZookeeperStore::new(session.clone(), fence).drop_module(&module).await {
+                // The nodes that run want the lead back at once.
+                Err(error) if force && attempts > 0 && error.kind == StoreErrorKind::Deposed => {}
+                dropped => break dropped.map_err(|error| store_report(&error)),
+            }
         };
         session.close(deadline).await;
         dropped

@@ -267,16 +267,11 @@ async fn a_server_that_takes_longer_than_a_very_short_session_is_reached() {
     given.hosts = Settings::new(&proxy.address().to_string(), "/").unwrap().hosts;
     // As the original's own tests have it; no server allows that.
     given.session_timeout = Duration::from_millis(250);
-    let mut opening = std::pin::pin!(Session::open_once(given.clone()));
+    let mut opening = std::pin::pin!(Session::open_once(given));
     let early = tokio::time::timeout(Duration::from_millis(200), &mut opening).await;
     assert!(early.is_err(), "it has given up: {early:?}");
     proxy.set(Link::Open);
     assert_eq!(soon(opening).await.unwrap().timeout(), Duration::from_secs(1));
-
-    proxy.set(Link::Frozen);
-    let error = soon(Session::open_once(given)).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::NotSent);
-    assert!(error.message.contains("within 400ms each, two fifths of MCONN_ZK_SESSION_TIMEOUT"), "{error}");
 }
 
 #[tokio::test]
