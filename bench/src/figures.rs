@@ -183,6 +183,13 @@ pub(crate) const FIGURES: &[Figure] = &[
     figure("failover.kill_1s", "ms", Aim::Below(1_500.0), "the same, session of 1 s"),
     figure("failover.kill_1s_max", "ms", Aim::Low, "the slowest of these"),
     figure(
+        "failover.silent_default",
+        "ms",
+        Aim::Low,
+        "the leader stands still and no socket closes, as when a machine loses its power; session of 4 s",
+    ),
+    figure("failover.silent_1s", "ms", Aim::Low, "the same, session of 1 s"),
+    figure(
         "failover.step_down",
         "ms",
         Aim::Below(300.0),

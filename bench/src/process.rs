@@ -45,6 +45,12 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Lets it stand still as a whole: its sockets stay open and nothing answers.
+    pub(crate) fn stop(&self) -> Result<()> {
+        let sent = Command::new("kill").args(["-s", "STOP", &self.id().to_string()]).status()?;
+        if sent.success() { Ok(()) } else { Err("STOP cannot be sent".into()) }
+    }
+
     /// What it has said so far.
     pub(crate) fn said(&self) -> String {
         std::fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()

@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(2);
 enum End {
     /// kill -9.
     Kill,
+    /// It stands still, and nothing is closed, as when its machine loses its power.
+    Silence,
     /// `POST /v1/exit/leader?keep=true`.
     StepDown,
     /// `POST /v1/exit/node` at the leader.
@@ -40,10 +42,12 @@ pub(crate) async fn measure(place: &Place) -> Result<Vec<Sample>> {
     let mut cluster = Cluster::start(place, 3, second * 2, second).await?;
     prepare(&cluster).await?;
     let default = times(&mut cluster, End::Kill).await?;
+    let silence_default = times(&mut cluster, End::Silence).await?;
     drop(cluster);
     let mut cluster = Cluster::start(place, 3, second / 2, second).await?;
     prepare(&cluster).await?;
     let kill = times(&mut cluster, End::Kill).await?;
+    let silence = times(&mut cluster, End::Silence).await?;
     let step_down = times(&mut cluster, End::StepDown).await?;
     let exit = times(&mut cluster, End::Exit).await?;
     Ok(vec![
@@ -51,6 +55,8 @@ pub(crate) async fn measure(place: &Place) -> Result<Vec<Sample>> {
         sample("failover.kill_default_max", percentile(&default, 1.0)),
         sample("failover.kill_1s", percentile(&kill, 0.5)),
         sample("failover.kill_1s_max", percentile(&kill, 1.0)),
+        sample("failover.silent_default", percentile(&silence_default, 0.5)),
+        sample("failover.silent_1s", percentile(&silence, 0.5)),
         sample("failover.step_down", percentile(&step_down, 0.5)),
         sample("failover.step_down_max", percentile(&step_down, 1.0)),
         sample("failover.exit", percentile(&exit, 0.5)),
@@ -81,6 +87,7 @@ async fn once(cluster: &mut Cluster, end: End) -> Result<Duration> {
     let began = Instant::now();
     match end {
         End::Kill => old.process.kill(),
+        End::Silence => old.process.stop()?,
         End::StepDown => drop(old.api.send("POST", "/v1/exit/leader?keep=true", None).await?),
         End::Exit => drop(old.api.send("POST", "/v1/exit/node", None).await?),
     }
@@ -100,7 +107,7 @@ async fn once(cluster: &mut Cluster, end: End) -> Result<Duration> {
     load.stop().await?;
     match end {
         End::StepDown => cluster.nodes.push(old),
-        End::Kill | End::Exit => {
+        End::Kill | End::Silence | End::Exit => {
             drop(old);
             cluster.add().await?;
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use super::written::{Entry, Written};
+use super::written::{Change, Entry, Written};
 
 /// What a task's event says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,15 +231,17 @@ fn events(history: &History, violations: &mut Vec<Violation>, judged: &mut Judge
 fn runs(history: &History, violations: &mut Vec<Violation>) {
     let told: HashSet<&Ran> = history.ran.iter().flatten().collect();
     for (task, steps) in &history.tasks {
-        for step in steps.iter().filter(|step| step.is_accepted()) {
-            // The item that it made or removed, or the log: either may be missing. Two changes of one item can be one write, and
-            // the log of a process that was killed lacks its end.
-            let written = match step.status {
-                Status::Running => {
-                    history.written.put.contains(&(task.clone(), step.status.as_str().to_owned()))
-                }
-                Status::Killed => history.written.removed.contains(task),
+        // What was done to the item, or the log: either may be missing. Two changes of one item can be one write, and the log of a
+        // process that was killed lacks its end. From the last one on, as the last change is the last event's.
+        let mut changes = history.written.items.get(task).map(Vec::as_slice).unwrap_or_default();
+        for step in steps.iter().rev().filter(|step| step.is_accepted()) {
+            let wanted = match step.status {
+                Status::Running => Change::Put,
+                Status::Killed => Change::Removed,
             };
+            let found = changes.iter().rposition(|change| *change == wanted);
+            let written = found.is_some();
+            changes = &changes[..found.unwrap_or(changes.len())];
             let ran = Ran { task: task.clone(), status: step.status.as_str().to_owned() };
             if !written && !told.contains(&ran) {
                 let what = format!("{} of {task} (event {})", step.status.as_str(), step.number);

@@ -17,4 +17,4 @@ pub use network::{Network, Wire};
 pub use sender::{APP, Progress, Senders, Sent, event, post};
 pub use trouble::Trouble;
 pub use txn_log::{Op, Txn, read, read_all};
-pub use written::{Claim, Entry, Write, Written};
+pub use written::{Change, Claim, Entry, Write, Written};

@@ -1,7 +1,7 @@
 //! What leaders wrote, out of ZooKeeper's transaction logs: who claimed which epoch, under which epoch each write was made and by
 //! whose session, and every event that was put into the journal. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -46,6 +46,15 @@ pub struct Entry {
     pub number: Option<u64>,
 }
 
+/// What was done to an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is there since, or is another.
+    Put,
+    /// It is not there since.
+    Removed,
+}
+
 /// All that was written below one path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
@@ -55,10 +64,8 @@ pub struct Written {
     pub writes: Vec<Write>,
     /// Events, by their places.
     pub journal: BTreeSet<Entry>,
-    /// Items that were made: the task, and the state that its event told. Its timestamp is the run's, not the event's.
-    pub put: BTreeSet<(String, String)>,
-    /// Tasks whose item was removed.
-    pub removed: BTreeSet<String>,
+    /// What was done to each task's item, in order: made or written again, or removed. Two changes in one transaction are one.
+    pub items: BTreeMap<String, Vec<Change>>,
     /// Transactions that ZooKeeper has refused.
     pub refused: usize,
     /// Lines of the journal that cannot be read.
@@ -103,10 +110,8 @@ impl Written {
                     written.read_journal(data.unwrap_or_default());
                 }
                 if let Some(task) = path.strip_prefix(&items) {
-                    match data {
-                        Some(data) => written.put.extend(item(task, data)),
-                        None => _ = written.removed.insert(task.to_owned()),
-                    }
+                    let change = if data.is_some() { Change::Put } else { Change::Removed };
+                    written.items.entry(task.to_owned()).or_default().push(change);
                 }
             }
         }
@@ -147,11 +152,6 @@ fn node(data: &[u8]) -> String {
     format!("{}:{}", server["ip"].as_str().unwrap_or("?"), server["port"].as_str().unwrap_or("?"))
 }
 
-fn item(task: &str, data: &[u8]) -> Option<(String, String)> {
-    let item: Value = serde_json::from_slice(data).ok()?;
-    Some((task.to_owned(), item["taskData"]["taskStatus"].as_str()?.to_owned()))
-}
-
 fn entry(line: &str) -> Option<Entry> {
     let (place, json) = line.split_once(' ')?;
     let json: Value = serde_json::from_str(json).ok()?;
@@ -188,8 +188,6 @@ mod tests {
     #[test]
     fn writes_are_told_from_what_anybody_does() {
         let line = r#"7 {"v":1,"task":{"taskId":"t","taskStatus":"TASK_RUNNING","timestamp":12}}"#;
-        let item =
-            r#"{"customData":"test","taskData":{"taskId":"u","taskStatus":"TASK_RUNNING","timestamp":13}}"#;
         let written = Written::of(
             &[
                 txn(
@@ -202,7 +200,7 @@ mod tests {
                 txn(4, 8, vec![Op::Refused { code: -103 }]),
                 txn(5, 8, vec![Op::Delete { path: "/ns/modules/Test/inventory/t".into() }]),
                 txn(6, 8, vec![create("/other/place", "")]),
-                txn(7, 9, vec![check(1), create("/ns/modules/Test/inventory/u", item)]),
+                txn(7, 9, vec![check(1), create("/ns/modules/Test/inventory/u", "{}")]),
             ],
             "/ns",
         );
@@ -210,8 +208,8 @@ mod tests {
         let writes: Vec<_> = written.writes.iter().map(|w| (w.zxid, w.epoch, w.current, w.session)).collect();
         assert_eq!(writes, [(3, Some(1), 1, 9), (5, None, 1, 8), (7, Some(1), 1, 9)]);
         assert_eq!((written.refused, written.unreadable.len()), (1, 0));
-        assert_eq!(written.put, BTreeSet::from([("u".to_owned(), "TASK_RUNNING".to_owned())]));
-        assert_eq!(written.removed, BTreeSet::from(["t".to_owned()]));
+        let items = BTreeMap::from([("t".into(), vec![Change::Removed]), ("u".into(), vec![Change::Put])]);
+        assert_eq!(written.items, items);
         let entry = Entry { place: 7, task: "t".into(), status: "TASK_RUNNING".into(), number: Some(12) };
         assert_eq!(written.journal, BTreeSet::from([entry.clone()]));
         assert!(written.places_used_twice().is_empty());

@@ -1,6 +1,6 @@
 //! Histories that are right, and each way in which one can be wrong.
 
-use super::super::written::{Claim, Write};
+use super::super::written::{Change, Claim, Write};
 use super::*;
 
 const RUNNING: Status = Status::Running;
@@ -58,8 +58,7 @@ fn good() -> History {
             claims: vec![claim(1, 10, "a:1"), claim(2, 20, "b:1")],
             writes: vec![write(5, Some(1), 1, 10), write(8, Some(2), 2, 20)],
             journal,
-            put: BTreeSet::from(["kept", "open"].map(|task| (task.to_owned(), "TASK_RUNNING".to_owned()))),
-            removed: BTreeSet::new(),
+            items: BTreeMap::from([("kept".into(), vec![Change::Put]), ("open".into(), vec![Change::Put])]),
             refused: 1,
             unreadable: Vec::new(),
         },
@@ -111,19 +110,20 @@ fn a_lost_event_is_found_in_the_journal_and_in_the_inventory() {
 #[test]
 fn an_event_that_no_module_has_seen_is_found() {
     one(|h| h.ran[0].truncate(2), "acknowledged and never handled: TASK_KILLED of gone (event 3)");
-    let unwritten = |h: &mut History| h.written.put.retain(|(task, _)| task != "open");
+    let unwritten = |h: &mut History| _ = h.written.items.remove("open");
     one(unwritten, "acknowledged and never handled: TASK_RUNNING of open (event 4)");
-    // Either is enough, and another event's item is none.
-    let removed = |h: &mut History| {
-        h.ran[0].truncate(2);
-        h.written.removed.insert("gone".into());
+    // Either is enough; changes count in their order, and what came last is the last event's.
+    let written = |changes: &[Change]| {
+        let changes = changes.to_vec();
+        move |h: &mut History| {
+            h.ran[0].truncate(1);
+            h.written.items.insert("gone".into(), changes);
+        }
     };
-    assert!(found(removed).is_empty());
-    let other = |h: &mut History| {
-        unwritten(h);
-        h.written.put.insert(("open".into(), "TASK_KILLED".into()));
-    };
-    one(other, "never handled");
+    assert!(found(written(&[Change::Put, Change::Removed])).is_empty());
+    one(written(&[Change::Removed]), "never handled: TASK_RUNNING of gone (event 2)");
+    one(written(&[Change::Removed, Change::Put]), "never handled: TASK_RUNNING of gone (event 2)");
+    one(written(&[Change::Put]), "never handled: TASK_KILLED of gone (event 3)");
 }
 
 #[test]
