@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::Error;
 use mconn_leadership::{Epoch, Leadership, News, Resigned};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
+
+use crate::Error;
 
 /// Between two lines about the same trouble.
 const REMIND: Duration = Duration::from_secs(60);
