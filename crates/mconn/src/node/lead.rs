@@ -134,7 +134,12 @@ async fn hand_over(
     // Out of the line for good, leading or not, so that it does not get the lead now.
     if let Ok(true) = handle.step_down(false).await {
         let others = seat.borrow().members.iter().any(|member| !member.is_self);
-        let taken = seat.wait_for(|seat| matches!(seat.position, Position::Following(_)));
+        // Who is first in line has no epoch before it leads.
+        let leads = |position: &Position| match position {
+            Position::Following(leader) => leader.epoch.is_some(),
+            Position::Leading(_) | Position::Vacant { .. } => false,
+        };
+        let taken = seat.wait_for(|seat| leads(&seat.position));
         if others && tokio::time::timeout(HANDOVER, taken).await.is_err() {
             warn!(context = "ZookeeperHandler", "no other node has taken the lead within {HANDOVER:?}");
         }

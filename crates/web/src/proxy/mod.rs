@@ -342,12 +342,14 @@ struct Patience {
     due: Option<Instant>,
     wait: Duration,
     until: Option<Instant>,
+    /// When this node's own end has to leave the request unanswered.
+    end: Option<Instant>,
     pause: Duration,
 }
 
 impl Patience {
     fn new(due: Option<Instant>, wait: Duration) -> Self {
-        Self { due, wait, until: None, pause: PAUSE.0 }
+        Self { due, wait, until: None, end: None, pause: PAUSE.0 }
     }
 
     /// Waits for another seat, or for a pause if the trouble may pass by itself. False when the time is up.
@@ -357,6 +359,16 @@ impl Patience {
             let until = Instant::now() + wait;
             due.map_or(until, |due| until.min(due))
         });
+        // A node that ends has given up the lead before, so the next leader is about to answer what is held here.
+        let grace = shared.limits.shutdown_timeout / 2;
+        if shared.closing.is_cancelled() {
+            self.end.get_or_insert_with(|| Instant::now() + grace);
+        }
+        let end = self.end;
+        let closed = async {
+            shared.closing.cancelled().await;
+            sleep_until(end.unwrap_or_else(|| Instant::now() + grace)).await;
+        };
         let pause = self.pause;
         if may_pass {
             self.pause = (pause * 2).min(PAUSE.1);
@@ -364,7 +376,7 @@ impl Patience {
         tokio::select! {
             biased;
             () = sleep_until(until) => false,
-            () = shared.closing.cancelled() => false,
+            () = closed => false,
             () = seat::next(seats) => true,
             () = sleep(pause), if may_pass => true,
         }
